@@ -1,0 +1,86 @@
+# stiltgrid: model x intermediate x target x language x seed, from one config to result tables.
+#
+#   snakemake                                      the paper's grid (config.yaml), on this machine
+#   snakemake --configfile config/demo.yaml        the offline miniature
+#   snakemake --profile slurm                      on a SLURM cluster
+#   snakemake status | plan | tables | preview     what is done; what is left and its cost; tables; tables of what is there
+import json
+import os
+import re
+import sys
+
+# this file and, by PYTHONPATH, its jobs use the package of this checkout, also where it is not installed
+sys.path.insert(0, str(workflow.basedir))
+
+
+from snakemake.exceptions import WorkflowError
+from stiltgrid.artifacts import digest, write_text
+from stiltgrid.config import validate
+from stiltgrid.errors import StiltgridError
+from stiltgrid.grid import DataFile, Grid
+from stiltgrid.wiring import Wiring
+
+# a config given by --configfile replaces the paper's; merging the two would mix their grids
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+try:
+    GRID = Grid(validate(config, " + ".join(map(str, workflow.overwrite_configfiles or ["config.yaml"]))))
+except StiltgridError as error:
+    raise WorkflowError(str(error)) from None
+
+PATHS, W = GRID.paths, Wiring(GRID)
+ENVIRONMENT = f"{workflow.basedir}/envs/stiltgrid.yaml"
+# jobs read the config that this run was started with, whatever happens to the file meanwhile
+SNAPSHOT = f"{PATHS.root}/config/{digest(config)[:12]}.json"
+# by environment, not by params: neither the place of the checkout nor the rest of the config may rerun a job
+os.environ.update(W.environment(workflow.basedir, SNAPSHOT))
+
+
+onstart:
+    write_text(SNAPSHOT, json.dumps(config, indent=1))  # keys keep their order: it is the tables' order
+
+
+wildcard_constraints:
+    model="|".join(map(re.escape, GRID.config.models)),
+    intermediate="|".join(map(re.escape, GRID.config.intermediates)),
+    target="|".join(map(re.escape, GRID.config.targets)),
+    seed=r"\d+",
+    task=r"[^/]+/[^/]+",
+    split="train|dev|test",
+    language=r"[A-Za-z-]+",
+
+
+localrules:
+    all,
+    tables,
+
+
+rule all:
+    default_target: True
+    input:
+        W.table_files(),
+        W.all_scores(),
+        W.all_predictions(),
+    message:
+        "grid {GRID.config.grid}: complete; tables in {PATHS.tables}"
+
+
+rule tables:
+    input:
+        W.table_files(),
+        W.all_scores(),
+        W.all_predictions(),
+    message:
+        "grid {GRID.config.grid}: tables in {PATHS.tables}"
+
+
+include: "rules/data.smk"
+include: "rules/train.smk"
+include: "rules/predict.smk"
+include: "rules/score.smk"
+include: "rules/analysis.smk"
+include: "rules/paper.smk"
+include: "rules/ops.smk"

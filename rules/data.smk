@@ -1,0 +1,45 @@
+# Original release formats into one schema, each file with a fingerprint of its content.
+
+
+rule demo_sources:
+    output:
+        W.demo_sources,
+    log:
+        f"{PATHS.root}/logs/demo_sources.log",
+    benchmark:
+        f"{PATHS.root}/benchmarks/demo_sources.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    message:
+        "demo: writing the miniature's data in the original layouts"
+    shell:
+        "python $STILTGRID_SCRIPTS/demo_sources.py --out $(dirname {output}) > {log} 2>&1"
+
+
+rule data:
+    input:
+        W.data_inputs,
+    output:
+        examples=PATHS.data(DataFile("{task}", "{split}", "{language}")),
+        sidecar=PATHS.data(DataFile("{task}", "{split}", "{language}")).replace(".parquet", ".json"),
+    log:
+        f"{PATHS.root}/logs/data/{{task}}/{{split}}.{{language}}.log",
+    benchmark:
+        f"{PATHS.root}/benchmarks/data/{{task}}/{{split}}.{{language}}.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        recipe=W.data_params,
+    message:
+        "data: {wildcards.task} {wildcards.split} {wildcards.language}"
+    shell:
+        "python $STILTGRID_SCRIPTS/data.py --config $STILTGRID_CONFIG --task {wildcards.task} --split {wildcards.split}"
+        " --language {wildcards.language} > {log} 2>&1"

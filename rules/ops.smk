@@ -1,0 +1,71 @@
+# What a person asks of a grid: they write files for reading, are never inputs, and run whenever they are asked for:
+# the time of asking is a parameter, so no answer is ever up to date.
+import time
+
+
+rule status:
+    output:
+        f"{PATHS.root}/status.md",
+        f"{PATHS.root}/status.csv",
+    log:
+        f"{PATHS.root}/logs/status.log",
+    benchmark:
+        f"{PATHS.root}/benchmarks/status.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        asked=time.time(),
+    message:
+        "status: {PATHS.root}/status.md"
+    shell:
+        "python $STILTGRID_SCRIPTS/status.py --config $STILTGRID_CONFIG 2> >(tee {log} >&2)"
+
+
+rule plan:
+    output:
+        f"{PATHS.root}/plan.md",
+        f"{PATHS.root}/plan.json",
+    log:
+        f"{PATHS.root}/logs/plan.log",
+    benchmark:
+        f"{PATHS.root}/benchmarks/plan.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        asked=time.time(),
+    message:
+        "plan: {PATHS.root}/plan.md"
+    shell:
+        "python $STILTGRID_SCRIPTS/plan.py --config $STILTGRID_CONFIG 2> >(tee {log} >&2)"
+
+
+rule preview:
+    output:
+        scores=f"{PATHS.root}/preview/scores.parquet",
+        table=f"{PATHS.root}/preview/main.md",
+    log:
+        f"{PATHS.root}/logs/preview.log",
+    benchmark:
+        f"{PATHS.root}/benchmarks/preview.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        asked=time.time(),
+    message:
+        "preview: tables of what is there, in {PATHS.root}/preview"
+    shell:
+        "( python $STILTGRID_SCRIPTS/collect.py --config $STILTGRID_CONFIG --partial --out {output.scores}"
+        " && python $STILTGRID_SCRIPTS/tables.py --config $STILTGRID_CONFIG --scores {output.scores} --out $(dirname {output.table}) --show )"
+        " 2> >(tee {log} >&2)"

@@ -1,0 +1,24 @@
+# Tables: renderings of analysis/, they compute nothing but means.
+
+
+rule build_tables:
+    input:
+        PATHS.scores,
+    output:
+        W.table_files(),
+    log:
+        f"{PATHS.root}/logs/tables.log",
+    benchmark:
+        f"{PATHS.root}/benchmarks/tables.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        grid=W.grid_digest(),
+    message:
+        "tables: {PATHS.tables}"
+    shell:
+        "python $STILTGRID_SCRIPTS/tables.py --config $STILTGRID_CONFIG --scores {input} > {log} 2>&1"

@@ -1,0 +1,31 @@
+# One job a fine-tuned model, one declared output a language, the content-addressed store behind them.
+# Outputs cannot be functions of wildcards, so there is one rule a target.
+
+for _target in GRID.config.targets:
+
+    rule:
+        name:
+            W.rule_name("predict", _target)
+        input:
+            manifest=W.checkpoint(_target),
+            gold=W.gold(_target),
+        output:
+            W.by_language(_target, PATHS.prediction),
+        log:
+            f"{PATHS.root}/logs/predict/{{model}}/{{intermediate}}/{_target}/seed{{seed}}.log",
+        benchmark:
+            f"{PATHS.root}/benchmarks/predict/{{model}}/{{intermediate}}/{_target}/seed{{seed}}.tsv"
+        conda:
+            ENVIRONMENT
+        threads: W.predict_threads
+        resources:
+            gpu=W.gpus,
+            mem_mb=W.memory,
+            runtime=W.predict_runtime,
+        params:
+            target=_target,
+        message:
+            "predict: {wildcards.model} after {wildcards.intermediate} on {params.target}, seed {wildcards.seed}"
+        shell:
+            "STILTGRID_LOG={log} python $STILTGRID_SCRIPTS/predict.py --config $STILTGRID_CONFIG --model {wildcards.model}"
+            " --intermediate {wildcards.intermediate} --target {params.target} --seed {wildcards.seed} > {log} 2>&1"

@@ -1,0 +1,31 @@
+# Scores and per-example statistics, from saved predictions, without a model.
+
+for _target in GRID.config.targets:
+
+    rule:
+        name:
+            W.rule_name("score", _target)
+        input:
+            W.by_language(_target, PATHS.prediction),
+            W.gold(_target),
+            W.checkpoint(_target),
+        output:
+            W.by_language(_target, PATHS.score),
+            [p.replace(".json", ".stats.parquet") for p in W.by_language(_target, PATHS.score)],
+        log:
+            f"{PATHS.root}/logs/score/{{model}}/{{intermediate}}/{_target}/seed{{seed}}.log",
+        benchmark:
+            f"{PATHS.root}/benchmarks/score/{{model}}/{{intermediate}}/{_target}/seed{{seed}}.tsv"
+        localrule: True
+        conda:
+            ENVIRONMENT
+        resources:
+            mem_mb=2000,
+            runtime=10,
+        params:
+            target=_target,
+        message:
+            "score: {wildcards.model} after {wildcards.intermediate} on {params.target}, seed {wildcards.seed}"
+        shell:
+            "STILTGRID_LOG={log} python $STILTGRID_SCRIPTS/score.py --config $STILTGRID_CONFIG --model {wildcards.model}"
+            " --intermediate {wildcards.intermediate} --target {params.target} --seed {wildcards.seed} > {log} 2>&1"

@@ -1,0 +1,113 @@
+"""Which examples go into which step: length-bucketed batches that depend on (seed, epoch) alone.
+
+Padding wastes more than half of the work of randomly drawn batches on NLI data; here an epoch is shuffled, cut into
+mega-chunks, sorted by length within each, cut into batches, and the batches are shuffled. Ranks and micro-batches
+only share out a batch, so that the devices in use never change which examples meet in a step.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+CHUNK_BATCHES = 50  # batches sorted together: enough to make lengths even, few enough to keep chance in the order
+
+
+def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """Return the global batches of one epoch.
+
+    Args:
+        lengths: tokens of each example.
+        batch_size: examples in a global batch; the one short batch, if any, is the last cut, not always the last.
+        seed: the run's seed.
+        epoch: counted from 0.
+
+    Returns:
+        Lists of indices, each index exactly once; within a batch sorted from long to short.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(lengths))
+    size = np.asarray(lengths)
+    chunk = batch_size * CHUNK_BATCHES
+    batches = []
+    for start in range(0, len(order), chunk):
+        part = order[start : start + chunk]
+        part = part[np.argsort(-size[part], kind="stable")]
+        batches += [part[i : i + batch_size].tolist() for i in range(0, len(part), batch_size)]
+    rng.shuffle(batches)
+    return batches
+
+
+def shares(batch: Sequence[int], rank: int, ranks: int, micro_batch: int, accumulation: int) -> list[list[int]]:
+    """Cut a global batch into one rank's micro-batches.
+
+    Neighbours in length meet in the same pass of all ranks, so that none waits for another.
+
+    Args:
+        batch: indices, longest first; at most `ranks * micro_batch * accumulation`.
+        rank: this process, from 0.
+        ranks: processes.
+        micro_batch: examples a rank takes at once.
+        accumulation: passes a step.
+
+    Returns:
+        `accumulation` lists. Where a short batch leaves none for this rank, the list is `[~i]` for an example i of
+        the batch: a row to be passed through without a label, so that every rank makes the same number of passes.
+    """
+    cuts = []
+    for turn in range(accumulation):
+        start = (turn * ranks + rank) * micro_batch
+        cuts.append(list(batch[start : start + micro_batch]) or [~batch[-1]])
+    return cuts
+
+
+class MicroBatches:
+    """A batch sampler for the whole run: every micro-batch of one rank, epoch after epoch.
+
+    Attributes:
+        steps: optimizer steps of the run.
+        steps_per_epoch: global batches in an epoch.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        batch_size: int,
+        seed: int,
+        steps: int,
+        rank: int = 0,
+        ranks: int = 1,
+        accumulation: int = 1,
+    ):
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.seed = seed
+        self.steps = steps
+        self.rank = rank
+        self.ranks = ranks
+        self.accumulation = accumulation
+        self.steps_per_epoch = -(-len(lengths) // batch_size)
+
+    def __len__(self) -> int:
+        return self.steps * self.accumulation
+
+    def __iter__(self) -> Iterator[list[int]]:
+        micro = -(-self.batch_size // (self.ranks * self.accumulation))
+        done = epoch = 0
+        while done < self.steps:
+            for batch in epoch_batches(self.lengths, self.batch_size, self.seed, epoch):
+                if done == self.steps:
+                    return
+                yield from shares(batch, self.rank, self.ranks, micro, self.accumulation)
+                done += 1
+            epoch += 1
+
+
+def by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Return batches for prediction: all indices, longest first, so that a batch that does not fit fails at once."""
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+
+
+def padded(length: int, multiple: int = 8) -> int:
+    """Return `length` rounded up to a multiple (tensor cores and AMX tiles like 8)."""
+    return -(-max(length, 1) // multiple) * multiple

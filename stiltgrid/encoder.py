@@ -1,0 +1,130 @@
+"""An encoder with one head a task."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stiltgrid.errors import StiltgridError
+from stiltgrid.formulations.features import IGNORED
+from stiltgrid.tasks.registry import TaskRow
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a head must know of its task: a stand-in for the task's row.
+
+    Attributes:
+        kind: the task's kind.
+        labels: in order.
+    """
+
+    kind: str
+    labels: tuple[str, ...]
+
+
+class EncoderWithHeads(nn.Module):
+    """An encoder and one head a task; every head is evaluated at each step.
+
+    A head whose task is absent from the batch adds zero to the loss, so that under DDP and ZeRO-3 every rank
+    touches the same parameters in the same order and none waits for ever.
+
+    Sequence head as RoBERTa's: dense, tanh, dropout, output (Liu et al. 2019); tagging head: dropout, output.
+    """
+
+    accepts_loss_kwargs = False
+
+    def __init__(self, encoder: nn.Module, rows: Mapping[str, Any], pooling: str, dropout: float):
+        super().__init__()
+        self.encoder = encoder
+        self.config = encoder.config
+        self.rows = dict(rows)
+        self.pooling = pooling
+        size = encoder.config.hidden_size
+        self.drop = nn.Dropout(dropout)
+        self.heads = nn.ModuleDict(
+            {
+                _key(name): nn.ModuleDict(
+                    {"dense": nn.Linear(size, size), "out": nn.Linear(size, len(row.labels))}
+                    if row.kind != "tagging"
+                    else {"out": nn.Linear(size, len(row.labels))}
+                )
+                for name, row in self.rows.items()
+            }
+        )
+        for module in self.heads.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        # ZeRO-3 loads the encoder in bf16 and cannot mix: elsewhere both are float32
+        self.heads.to(next(encoder.parameters()).dtype)
+        self._segments = "token_type_ids" in inspect.signature(encoder.forward).parameters
+
+    def check_task(self, row: TaskRow) -> None:
+        """Check that there is a head for a task, trained on its labels.
+
+        Raises:
+            StiltgridError: if not.
+        """
+        head = self.rows.get(row.name)
+        if head is None:
+            raise StiltgridError(f"{row.name}: the checkpoint has no head for it; it has {', '.join(self.rows)}")
+        if list(head.labels) != list(row.labels):
+            raise StiltgridError(
+                f"{row.name}: its head knows the labels {', '.join(head.labels)}, the task now has "
+                f"{', '.join(row.labels)}; train it again"
+            )
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor,
+        positions: Tensor,
+        head: Tensor,
+        labels: Tensor | None = None,
+    ) -> dict[str, Any]:
+        """Run the encoder and all heads.
+
+        Args:
+            input_ids: (batch, tokens).
+            attention_mask: (batch, tokens), 1 = a token.
+            token_type_ids: (batch, tokens).
+            positions: (batch, units), the token that stands for each unit of a tagging row.
+            head: (batch), the row's task by its place among the tasks.
+            labels: (batch, units), class indices, -100 = none.
+
+        Returns:
+            `logits`: task -> (batch, units, labels), one unit but for tagging; with labels, `loss`: the sum of
+            cross entropies.
+        """
+        segments = {"token_type_ids": token_type_ids} if self._segments else {}
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **segments)[0]
+        pooled = states[:, 0]
+        if self.pooling == "mean":
+            mask = attention_mask.unsqueeze(-1)
+            pooled = ((states.float() * mask).sum(1) / mask.sum(1)).to(states.dtype)
+        units = states.gather(1, positions.unsqueeze(-1).expand(-1, -1, states.shape[-1]))
+        logits: dict[str, Tensor] = {}
+        loss: Any = 0.0
+        for index, (name, row) in enumerate(self.rows.items()):
+            layers = self.heads[_key(name)]
+            if row.kind == "tagging":
+                logits[name] = layers["out"](self.drop(units))
+            else:
+                hidden = torch.tanh(layers["dense"](self.drop(pooled)))
+                logits[name] = layers["out"](self.drop(hidden)).unsqueeze(1)
+            if labels is not None:
+                wanted = labels if row.kind == "tagging" else labels[:, :1]
+                wanted = wanted.masked_fill((head != index).unsqueeze(1), IGNORED)
+                flat = logits[name].float().flatten(0, 1)
+                loss = loss + F.cross_entropy(flat, wanted.flatten(), ignore_index=IGNORED, reduction="sum")
+        return {"logits": logits} if labels is None else {"logits": logits, "loss": loss}
+
+
+def _key(task: str) -> str:
+    return task.replace("/", "__").replace(".", "_")  # a module's name may hold no dot

@@ -1,0 +1,36 @@
+"""The note that a failed run leaves, and that its success removes: `failed.json`."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from stiltgrid.artifacts import write_json
+
+
+@contextmanager
+def noting_failure(folder: Path | str, log: str | None = None) -> Iterator[None]:
+    """Write `folder/failed.json` if the block raises, remove it if the block succeeds.
+
+    Args:
+        folder: the run's folder.
+        log: the log file that the note names; default: environment variable STILTGRID_LOG, set by the rules.
+
+    Raises:
+        Exception: what the block raised, unchanged.
+    """
+    note = Path(folder) / "failed.json"
+    try:
+        yield
+    except BaseException as error:
+        reason = str(error).strip() or type(error).__name__
+        if not isinstance(error, KeyboardInterrupt):
+            when = datetime.now(UTC).isoformat(timespec="seconds")
+            # a full disk must not hide the error that it caused
+            try:
+                write_json(note, {"reason": reason, "when": when, "log": log or os.environ.get("STILTGRID_LOG")})
+            except OSError as full:
+                error.add_note(f"and {note} could not be written: {full}")
+        raise
+    note.unlink(missing_ok=True)

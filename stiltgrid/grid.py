@@ -1,0 +1,209 @@
+"""The grid: a config expanded into runs, cells, paths and the reasons for what is left out. Imports no torch.
+
+A *run* is one fine-tuned target model (model, intermediate, target, seed); a *cell* is one language of a run. Look-ups
+are by dictionaries built once, so the cost a job does not grow with the grid (workflow.md section 4).
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from stiltgrid.config import Config, Source
+from stiltgrid.intermediates import training_tasks
+from stiltgrid.tasks.registry import TaskRow, task
+
+BASELINE = "none"
+
+
+class Arm(NamedTuple):
+    """A phase (ii) run: one checkpoint, shared by every target."""
+
+    model: str
+    intermediate: str
+    seed: int
+
+
+class Run(NamedTuple):
+    """A phase (iii) run: one fine-tuned target model."""
+
+    model: str
+    intermediate: str
+    target: str
+    seed: int
+
+
+class Cell(NamedTuple):
+    """One language of a run: one prediction file, one score."""
+
+    model: str
+    intermediate: str
+    target: str
+    language: str
+    seed: int
+
+    @property
+    def run(self) -> Run:
+        """The run that the cell belongs to."""
+        return Run(self.model, self.intermediate, self.target, self.seed)
+
+
+class DataFile(NamedTuple):
+    """One split of one task in one language."""
+
+    task: str
+    split: str
+    language: str
+
+
+class Paths:
+    """Names of every artifact of a grid, relative to the working folder (DESIGN section 3)."""
+
+    def __init__(self, grid: str) -> None:
+        self.root = f"results/{grid}"
+
+    def pretrained(self, model: str) -> str:
+        """Phase (i): the manifest of a pretrained model."""
+        return f"{self.root}/models/{model}/manifest.json"
+
+    def data(self, file: DataFile) -> str:
+        """Examples; the sidecar with the fingerprint has `.json` in place of `.parquet`."""
+        return f"{self.root}/data/{file.task}/{file.split}.{file.language}.parquet"
+
+    def arm(self, arm: Arm) -> str:
+        """Phase (ii): the manifest of an intermediate checkpoint."""
+        return f"{self.root}/checkpoints/{arm.model}/{arm.intermediate}/seed{arm.seed}/manifest.json"
+
+    def checkpoint(self, run: Run) -> str:
+        """Phase (iii): the manifest of a target checkpoint."""
+        return f"{self.root}/checkpoints/{run.model}/{run.intermediate}/{run.target}/seed{run.seed}/manifest.json"
+
+    def _of_run(self, stage: str, run: Run) -> str:
+        return f"{self.root}/{stage}/{run.model}/{run.intermediate}/{run.target}/seed{run.seed}"
+
+    def prediction(self, cell: Cell) -> str:
+        """One language's predictions."""
+        return f"{self._of_run('predictions', cell.run)}/{cell.language}.parquet"
+
+    def score(self, cell: Cell) -> str:
+        """One language's scores; per-example statistics lie beside it as `.stats.parquet`."""
+        return f"{self._of_run('scores', cell.run)}/{cell.language}.json"
+
+    @property
+    def store(self) -> str:
+        """The content-addressed store of predictions."""
+        return f"{self.root}/store"
+
+    @property
+    def scores(self) -> str:
+        """Every cell's scores, tidy: the only source of the tables."""
+        return f"{self.root}/analysis/scores.parquet"
+
+    @property
+    def tables(self) -> str:
+        """The folder of tables."""
+        return f"{self.root}/tables"
+
+
+class Grid:
+    """A config's cells, runs and exclusions."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.paths = Paths(config.grid)
+        self.tasks: dict[str, TaskRow] = {name: task(t.task) for name, t in config.targets.items()}
+        self.arm_tasks: dict[str, tuple[str, ...]] = {
+            name: training_tasks(name, config.intermediates) for name in config.intermediates
+        }
+
+    def languages(self, target: str) -> tuple[str, ...]:
+        """Return a target's evaluation languages, in the task's official order."""
+        chosen = self.config.targets[target].languages
+        everything = self.tasks[target].languages
+        return everything if chosen == "all" else tuple(x for x in everything if x in chosen)
+
+    def seeds(self, model: str, intermediate: str) -> range:
+        """Return the seeds 1..n of a model's arm; the baseline has a number of its own."""
+        row, config = self.config.models[model], self.config
+        seeds = row.seeds or config.seeds
+        if intermediate == BASELINE or not self.arm_tasks[intermediate]:
+            seeds = row.baseline_seeds or config.baseline_seeds or seeds
+        return range(1, seeds + 1)
+
+    @cached_property
+    def excluded(self) -> dict[tuple[str, str, str], str]:
+        """Reason why a (model, intermediate, target) has no cells to run; absent: it runs."""
+        from stiltgrid.support import unsupported
+
+        reasons = {}
+        for model, row in self.config.models.items():
+            lacking = {name: unsupported(self.tasks[name], row.family) for name in self.config.targets}
+            for arm, names in self.arm_tasks.items():
+                arm_reason = next((r for n in names if (r := unsupported(task(n), row.family))), None)
+                for target in self.config.targets:
+                    if reason := lacking[target] or arm_reason:
+                        reasons[model, arm, target] = reason
+        return reasons
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """Every phase (iii) run that is not excluded."""
+        return tuple(
+            Run(model, arm, target, seed)
+            for model in self.config.models
+            for arm in self.config.intermediates
+            for target in self.config.targets
+            if (model, arm, target) not in self.excluded
+            for seed in self.seeds(model, arm)
+        )
+
+    @cached_property
+    def arms(self) -> tuple[Arm, ...]:
+        """Every phase (ii) run that some target needs."""
+        needed = {(r.model, r.intermediate, r.seed): None for r in self.runs if self.arm_tasks[r.intermediate]}
+        return tuple(Arm(*key) for key in needed)
+
+    def cells(self, *, with_excluded: bool = False) -> Iterator[Cell]:
+        """Yield every cell, run by run; `with_excluded` also those that are declared but cannot run."""
+        for model in self.config.models:
+            for arm in self.config.intermediates:
+                for target in self.config.targets:
+                    if (model, arm, target) in self.excluded and not with_excluded:
+                        continue
+                    for seed in self.seeds(model, arm):
+                        for language in self.languages(target):
+                            yield Cell(model, arm, target, language, seed)
+
+    def evaluation(self, target: str, language: str) -> DataFile:
+        """Return the data file that a cell of this target and language is scored on."""
+        return DataFile(self.tasks[target].name, self.config.targets[target].eval_split, language)
+
+    def training_files(self, intermediate: str | None, target: str | None) -> dict[str, dict[str, list[DataFile]]]:
+        """Return the files that a run trains on and is selected on, by task and split.
+
+        Args:
+            intermediate: the arm, for phase (ii); ignored where `target` is given.
+            target: the target, for phase (iii), else None.
+        """
+        if target is not None:
+            row = self.config.targets[target]
+            pairs = [(self.tasks[target].name, row.source_language)]
+        else:
+            pairs = [(name, "en") for name in self.arm_tasks[intermediate or BASELINE]]
+        return {name: {s: [DataFile(name, s, language)] for s in ("train", "dev")} for name, language in pairs}
+
+    def source(self, name: str) -> Source | None:
+        """Return where a task's original files lie: its own entry of `sources`, else its suite's."""
+        return self.config.sources.get(name) or self.config.sources.get(name.split("/")[0])
+
+
+def parent_manifest(paths: Paths, grid: Grid, model: str, intermediate: str, seed: int) -> str:
+    """Return the manifest that phase (iii) starts from: phase (ii)'s, or the pretrained model's for the baseline."""
+    if grid.arm_tasks[intermediate]:
+        return paths.arm(Arm(model, intermediate, seed))
+    return paths.pretrained(model)
+
+
+def folder(manifest: str) -> str:
+    """Return the folder of a manifest."""
+    return str(PurePosixPath(manifest).parent)

@@ -1,0 +1,15 @@
+"""Metrics: statistics of each unit first, scores from their sums.
+
+A resample of the units is scored by weighting their statistics, never by scoring texts again.
+"""
+
+from stiltgrid.metrics.accuracy import ACCURACY, POS_ACCURACY
+from stiltgrid.metrics.chunks import NER_F1, POS_XGLUE, UDPOS_F1
+from stiltgrid.metrics.metric import Metric
+from stiltgrid.metrics.ranking import NDCG
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric for metric in (ACCURACY, NDCG, NER_F1, POS_ACCURACY, POS_XGLUE, UDPOS_F1)
+}
+
+__all__ = ["METRICS", "Metric"]

@@ -1,0 +1,274 @@
+"""Loading and saving of both kinds of model, with checks of what the library does silently.
+
+Checked are that no tensor of a checkpoint is missing (the library puts random numbers there), that mT5's output matrix
+is not the embedding, and that it holds the checkpoint's own numbers.
+"""
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig
+
+from stiltgrid.artifacts import read_json, replacing, write_json
+from stiltgrid.encoder import EncoderWithHeads, Head
+from stiltgrid.errors import StiltgridError
+from stiltgrid.tasks.registry import TaskRow
+from stiltgrid.untied import T5Tied, UntiedMT5, text2text_class
+
+__all__ = [
+    "EncoderWithHeads",
+    "UntiedMT5",
+    "check_head",
+    "freeze",
+    "load_encoder",
+    "load_heads",
+    "load_saved",
+    "load_text2text",
+    "most_tokens",
+    "pretrained_folder",
+    "save_model",
+]
+
+WEIGHTS = "model.safetensors"
+
+
+def load_text2text(folder: Path | str, dropout: float | None = None) -> nn.Module:
+    """Load an untied mT5 (or T5) in float32.
+
+    Args:
+        folder: Hugging Face configuration and weights.
+        dropout: replaces the model's own rate.
+
+    Raises:
+        StiltgridError: if it is not T5-like, weights are missing or damaged, or the output matrix is not the
+            checkpoint's.
+    """
+    folder = Path(folder)
+    config = _config(folder, dropout)
+    model = _from_pretrained(text2text_class(config, folder), folder, config)
+    check_head(model, folder)
+    return model
+
+
+def check_head(model: nn.Module, folder: Path) -> None:
+    """Check that the output matrix is apart from the embedding and equals the checkpoint's.
+
+    64 rows spread over the vocabulary are compared, exactly: reading a billion numbers twice would cost a minute.
+
+    Raises:
+        StiltgridError: if not.
+    """
+    if isinstance(model, T5Tied):
+        return
+    head = model.lm_head.weight
+    if head is model.shared.weight:
+        raise StiltgridError(f"{folder}: the output matrix lm_head was tied to the embedding; a fault of the loader")
+    stored = _stored(folder, "lm_head.weight")
+    if stored is None:
+        return
+    with _gathered([head]):
+        if head.numel() == 0 or tuple(stored.get_shape()) != tuple(head.shape):
+            raise StiltgridError(
+                f"{folder}: lm_head has shape {tuple(head.shape)}, the checkpoint's {stored.get_shape()}"
+            )
+        for row in range(0, head.shape[0], max(1, head.shape[0] // 64)):
+            if not torch.equal(head[row].detach().cpu().float(), stored[row : row + 1][0].to(head.dtype).float()):
+                raise StiltgridError(f"{folder}: row {row} of lm_head is not the checkpoint's; a fault of the loader")
+
+
+def _gathered(parameters: list[nn.Parameter]) -> Any:
+    import contextlib
+
+    if hasattr(parameters[0], "ds_id"):
+        import deepspeed
+
+        return deepspeed.zero.GatheredParameters(parameters)
+    return contextlib.nullcontext()
+
+
+def _stored(folder: Path, name: str) -> Any:
+    """Return a lazily read tensor of a safetensors checkpoint, or None where it has none of that name."""
+    from safetensors import safe_open
+
+    file = folder / WEIGHTS
+    index = folder / f"{WEIGHTS}.index.json"
+    if index.is_file():
+        file = folder / read_json(index)["weight_map"].get(name, WEIGHTS)
+    if not file.is_file():
+        return None
+    with safe_open(file, framework="pt") as weights:
+        return weights.get_slice(name) if name in weights.keys() else None  # noqa: SIM118
+
+
+def _config(folder: Path, dropout: float | None) -> Any:
+    if not (folder / "config.json").is_file():
+        raise StiltgridError(f"{folder}: no config.json; expected a Hugging Face model folder")
+    config = AutoConfig.from_pretrained(folder)
+    if dropout is not None:
+        for key in ("dropout_rate", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
+            if hasattr(config, key):
+                setattr(config, key, dropout)
+    return config
+
+
+def _from_pretrained(cls: type, folder: Path, config: Any, **extra: Any) -> nn.Module:
+    from safetensors import SafetensorError
+    from transformers.utils import logging
+
+    # its report of unused tensors (a decoder, a pooler) says nothing that matters; missing ones are looked at below
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        model, found = cls.from_pretrained(
+            folder, config=config, dtype=torch.float32, output_loading_info=True, local_files_only=True, **extra
+        )
+    except (SafetensorError, OSError, EOFError) as error:
+        raise StiltgridError(
+            f"{folder}: weights missing, truncated or damaged ({error}); fetch or train the model again"
+        ) from None
+    finally:
+        logging.set_verbosity(level)
+    if lacking := sorted(found["missing_keys"]) + sorted(map(str, found["mismatched_keys"])):
+        raise StiltgridError(
+            f"{folder}: {len(lacking)} tensors are missing or of another shape, first {lacking[0]!r}; "
+            "the library would have put random numbers there"
+        )
+    return model
+
+
+def load_encoder(folder: Path | str, dropout: float | None = None) -> nn.Module:
+    """Load an encoder in float32, of a T5-like model only that half, without the pooler that no head here reads.
+
+    Raises:
+        StiltgridError: if weights are missing or damaged.
+    """
+    from transformers import MODEL_MAPPING, MT5EncoderModel, T5EncoderModel
+
+    folder = Path(folder)
+    config = _config(folder, dropout)
+    halves = {"mt5": MT5EncoderModel, "t5": T5EncoderModel}
+    cls = halves.get(config.model_type) or MODEL_MAPPING[type(config)]
+    # a layer that takes no part in the loss would make DDP wait for its gradient
+    bare = {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(cls).parameters else {}
+    return _from_pretrained(cls, folder, config, **bare)
+
+
+def load_heads(
+    folder: Path | str,
+    rows: Mapping[str, TaskRow],
+    pooling: str,
+    seed: int,
+    dropout: float | None = None,
+) -> EncoderWithHeads:
+    """Load an encoder and put new heads on it.
+
+    Args:
+        folder: an encoder's or T5-like model's folder.
+        rows: the tasks, in order.
+        pooling: "first" or "mean".
+        seed: of the heads' initial numbers.
+        dropout: replaces the model's own rate.
+    """
+    encoder = load_encoder(folder, dropout)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return EncoderWithHeads(encoder, rows, pooling, _dropout(encoder.config, dropout))
+
+
+def _dropout(config: Any, given: float | None) -> float:
+    own = getattr(config, "hidden_dropout_prob", getattr(config, "dropout_rate", 0.1))
+    return own if given is None else given
+
+
+def freeze(model: nn.Module, what: str) -> None:
+    """Freeze the input embeddings ("embeddings") or nothing ("none"); an untied output matrix stays trainable."""
+    if what == "embeddings":
+        encoder = model.encoder if isinstance(model, EncoderWithHeads) else model
+        encoder.get_input_embeddings().weight.requires_grad_(False)
+
+
+def most_tokens(config: Any) -> int | None:
+    """Return the longest input a model takes, None where positions are relative."""
+    most = getattr(config, "max_position_embeddings", None)
+    if most is None:
+        return None
+    # RoBERTa and its kin count positions from the padding id on
+    return most - config.pad_token_id - 1 if "roberta" in config.model_type else most
+
+
+def save_model(model: nn.Module, folder: Path | str, state: Mapping[str, Tensor] | None = None) -> None:
+    """Write a model's weights and configuration into a folder.
+
+    Text2text: `config.json`, `model.safetensors`. Heads: the same under `encoder/`, `heads.safetensors`,
+    `heads.json`. (Not `save_pretrained`, which imports DeepSpeed for a second and a half and hides files from
+    colleagues by mode 0600.)
+
+    Args:
+        model: the unwrapped model.
+        folder: is created.
+        state: the gathered tensors, where the model's own are partitioned.
+    """
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = dict(model.state_dict() if state is None else state)
+    if isinstance(model, EncoderWithHeads):
+        heads = {k.removeprefix("heads."): v.contiguous() for k, v in state.items() if k.startswith("heads.")}
+        with replacing(folder / "heads.safetensors") as temporary:
+            save_file(heads, temporary, {"format": "pt"})
+        tasks = {n: {"kind": r.kind, "labels": list(r.labels)} for n, r in model.rows.items()}
+        write_json(folder / "heads.json", {"pooling": model.pooling, "tasks": tasks})
+        state = {k.removeprefix("encoder."): v for k, v in state.items() if k.startswith("encoder.")}
+        model, folder = model.encoder, folder / "encoder"
+        folder.mkdir(exist_ok=True)
+    copies = getattr(model, "_tied_weights_keys", None) or {}
+    with replacing(folder / WEIGHTS) as temporary:
+        save_file({k: v.contiguous() for k, v in state.items() if k not in copies}, temporary, {"format": "pt"})
+    config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
+    config["dtype"] = str(next(iter(state.values())).dtype).removeprefix("torch.")
+    write_json(folder / "config.json", config)
+
+
+def load_saved(folder: Path | str, family: str) -> nn.Module:
+    """Load a fine-tuned model, in evaluation mode, float32.
+
+    Args:
+        folder: what `save_model` wrote.
+        family: "text2text" or "heads".
+
+    Raises:
+        StiltgridError: if weights are missing or damaged.
+    """
+    folder = Path(folder)
+    if family == "text2text":
+        return load_text2text(folder).eval()
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    about = read_json(folder / "heads.json")
+    heads = {name: Head(h["kind"], tuple(h["labels"])) for name, h in about["tasks"].items()}
+    model = EncoderWithHeads(load_encoder(folder / "encoder"), heads, about["pooling"], 0.0)
+    try:
+        model.heads.load_state_dict(load_file(folder / "heads.safetensors"))
+    except (SafetensorError, OSError) as error:
+        raise StiltgridError(f"{folder}/heads.safetensors: truncated or damaged ({error}); train again") from None
+    return model.eval()
+
+
+def pretrained_folder(directory: Path | str) -> Path:
+    """Return the Hugging Face folder that a pretrained directory's manifest names.
+
+    Raises:
+        StiltgridError: if the manifest is missing or its folder does not exist.
+    """
+    directory = Path(directory)
+    manifest = read_json(directory / "manifest.json")
+    folder = directory / manifest["path"]  # an absolute path stays as it is
+    if not folder.is_dir():
+        raise StiltgridError(f"{directory}/manifest.json: folder {folder} does not exist; run the fetch rule again")
+    return folder

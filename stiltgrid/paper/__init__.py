@@ -1,0 +1,1 @@
+"""Tables of the paper: plain means and their rendering; statistics are `stiltgrid.analysis`'s."""

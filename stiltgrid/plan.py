@@ -1,0 +1,346 @@
+"""What is left of a grid and what it costs: runs, device hours, disk.
+
+Arithmetic
+----------
+*Work of a training run.* FLOP = 6 x compute_parameters x tokens x examples, with examples = epochs x rows, or
+max_steps x batch_size; rows = the sum over the run's tasks of min(train_examples, rows of the training file);
+tokens = min(tokens_per_example, max_input_length). 6 is 2 for the forward and 4 for the backward pass; dev
+evaluations, padding and recomputed activations are not counted apart, they belong to `utilisation`.
+
+*Work of prediction.* FLOP = 2 x compute_parameters x tokens x rows of the test file, a cell.
+
+*Device hours* = FLOP / (device_tflops x 1e12 x utilisation) / 3600, unless completed runs of the same model,
+phase and target (phase iii) or arm (phase ii) have been measured: then the mean of their seconds x devices /
+3600. For prediction: the mean seconds of a cell of the same model and target, which prediction files record,
+x devices.
+
+*Rows* come from the prepared data file's sidecar, else from the task row's published sizes.
+
+*Disk.* A kept checkpoint holds bytes x parameters: 2 for bf16 (`precision: bf16`, or `auto` under zero3),
+else 4; where checkpoints exist, the mean of what their manifests record. While a run trains it also holds a
+training checkpoint with fp32 weights and both Adam moments: 12 bytes a parameter, for a moment two of them.
+
+What cannot be reckoned (no `cost`, no measurement, no known size) is unknown and is never counted as 0.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stiltgrid.artifacts import read_json
+from stiltgrid.errors import StiltgridError
+from stiltgrid.examples import sidecar
+from stiltgrid.grid import Cell, DataFile, Grid
+from stiltgrid.predictions import read_metadata
+from stiltgrid.recipes import training_recipe
+from stiltgrid.status import State, cell_states, recipe_difference
+from stiltgrid.tasks.registry import task
+
+if TYPE_CHECKING:
+    pass
+
+TRAINING_CHECKPOINT_BYTES = 12
+"""A parameter's share of a training checkpoint: fp32 weight, first and second moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Device hours of one run and what they rest on: `estimated`, `measured n=3` or `unknown`."""
+
+    hours: float | None
+    basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One stage, of one model where the stage has one.
+
+    Attributes:
+        stage: pretrained, data, train phase ii, train phase iii, predict, score or tables.
+        model: the model, or "" for stages that all share.
+        total: number of runs (files for data, cells for predict and score).
+        done: how many are whole.
+        known_hours: device hours of what is left, as far as known; None for stages that need no device.
+        unknown: how many of those left have unknown cost.
+        basis: numbers of runs left by basis, e.g. {"measured n=3": 4, "estimated": 2}.
+        devices: devices of one run.
+        longest: device hours of the longest run left; None if there is none or it is unknown.
+    """
+
+    stage: str
+    model: str
+    total: int
+    done: int
+    known_hours: float | None = None
+    unknown: int = 0
+    basis: dict[str, int] = field(default_factory=dict)
+    devices: int = 1
+    longest: float | None = None
+
+    @property
+    def left(self) -> int:
+        """Number of runs left."""
+        return self.total - self.done
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Disk of one model's checkpoints, in bytes.
+
+    Attributes:
+        model: the model.
+        kept: number of checkpoints kept when all is done.
+        each: bytes of one; None if unknown.
+        basis: `estimated`, `measured n=3` or `unknown`.
+        left: number still to be written.
+        transient: bytes of one run's training checkpoint while it trains; None if unknown.
+    """
+
+    model: str
+    kept: int
+    each: float | None
+    basis: str
+    left: int
+    transient: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is left of a grid."""
+
+    title: str
+    lines: tuple[Line, ...]
+    disk: tuple[Disk, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def known_hours(self) -> float:
+        """Device hours left, as far as known."""
+        return sum(line.known_hours or 0.0 for line in self.lines)
+
+    @property
+    def unknown(self) -> int:
+        """Runs left whose cost is unknown."""
+        return sum(line.unknown for line in self.lines)
+
+
+def _manifest(path: str) -> dict[str, Any] | None:
+    """Return a whole manifest, else None."""
+    if not os.path.exists(path):  # noqa: PTH110 (thousands of them)
+        return None
+    try:
+        found = read_json(path)
+    except StiltgridError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _present(
+    grid: Grid, path: str, model: str, intermediate: str, target: str | None, seed: int
+) -> dict[str, Any] | None:
+    """Return the manifest of a checkpoint that is whole and has the config's recipe, else None."""
+    found = _manifest(path)
+    if found is None or recipe_difference(found, training_recipe(grid, model, intermediate, target, seed)):
+        return None
+    return found
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _device_seconds(manifest: dict[str, Any]) -> float | None:
+    """Return a run's measured seconds x devices, or None if its manifest records none."""
+    seconds = manifest.get("seconds")
+    if isinstance(seconds, dict):
+        seconds = seconds.get("total", seconds.get("train"))
+    if not isinstance(seconds, int | float) or seconds <= 0:
+        return None
+    return float(seconds) * int((manifest.get("execution") or {}).get("devices", 1))
+
+
+class _Costs:
+    """Reckons runs; caches sizes, and holds what was measured."""
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        self.seconds: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+        self.weights: dict[str, list[float]] = defaultdict(list)
+        self.cached: dict[DataFile, int | None] = {}
+
+    def note(self, manifest: dict[str, Any], model: str, phase: str, name: str) -> None:
+        """Remember what a completed run took."""
+        if (seconds := _device_seconds(manifest)) is not None:
+            self.seconds[model, phase, name].append(seconds)
+        if files := manifest.get("weights"):
+            self.weights[model].append(float(sum(entry["bytes"] for entry in files.values())))
+
+    def rows(self, file: DataFile) -> int | None:
+        """Return the number of rows of a data file: prepared, else published, else None."""
+        if file not in self.cached:
+            found = _manifest(str(sidecar(self.grid.paths.data(file))))
+            sizes = task(file.task).sizes
+            published = sizes.get(f"{file.split}.{file.language}", sizes.get(file.split))
+            self.cached[file] = found["examples"] if found and "examples" in found else published
+        return self.cached[file]
+
+    def _estimate(self, model: str, work: float | None) -> Estimate:
+        """Turn (FLOP a compute parameter and token) into hours."""
+        cost = self.grid.config.models[model].cost
+        if cost is None or work is None:
+            return Estimate(None, "unknown")
+        flop = work * cost.compute_parameters
+        return Estimate(flop / (cost.device_tflops * 1e12 * cost.utilisation) / 3600, "estimated")
+
+    def _tokens(self, model: str, limit: int) -> float:
+        cost = self.grid.config.models[model].cost
+        return min(cost.tokens_per_example, limit) if cost else 0.0
+
+    def training(self, model: str, arm: str, target: str | None, seed: int) -> Estimate:
+        """Return the device hours of a training run."""
+        name, phase = (arm, "intermediate") if target is None else (target, "target")
+        if measured := self.seconds.get((model, phase, name)):
+            return Estimate(_mean(measured) / 3600, f"measured n={len(measured)}")
+        training = training_recipe(self.grid, model, arm, target, seed)["training"]
+        if training["max_steps"] is not None:
+            examples: float | None = training["max_steps"] * training["batch_size"]
+        else:
+            files = self.grid.training_files(arm, target)
+            rows = [self.rows(file) for splits in files.values() for file in splits["train"]]
+            cap = training["train_examples"]
+            known = [n if cap is None else min(n, cap) for n in rows if n is not None]
+            examples = training["epochs"] * sum(known) if len(known) == len(rows) else None
+        if examples is None:
+            return Estimate(None, "unknown")
+        return self._estimate(model, 6 * self._tokens(model, training["max_input_length"]) * examples)
+
+    def prediction(self, cell: Cell) -> Estimate:
+        """Return the device hours of one cell's prediction."""
+        if measured := self.seconds.get((cell.model, "predict", cell.target)):
+            return Estimate(_mean(measured) / 3600, f"measured n={len(measured)}")
+        rows = self.rows(self.grid.evaluation(cell.target, cell.language))
+        if rows is None:
+            return Estimate(None, "unknown")
+        limit = training_recipe(self.grid, cell.model, cell.intermediate, cell.target, cell.seed)["training"]
+        return self._estimate(cell.model, 2 * self._tokens(cell.model, limit["max_input_length"]) * rows)
+
+    def disk(self, model: str, kept: int, left: int) -> Disk:
+        """Return a model's disk line."""
+        row = self.grid.config.models[model]
+        pretrained = _manifest(self.grid.paths.pretrained(model)) or {}
+        parameters = row.cost.parameters if row.cost else pretrained.get("parameters")
+        transient = TRAINING_CHECKPOINT_BYTES * parameters if parameters else None
+        if measured := self.weights.get(model):
+            return Disk(model, kept, _mean(measured), f"measured n={len(measured)}", left, transient)
+        if not parameters:
+            return Disk(model, kept, None, "unknown", left, None)
+        arm, target = next(iter(self.grid.config.intermediates)), next(iter(self.grid.config.targets))
+        precision = training_recipe(self.grid, model, arm, target, 1)["training"]["precision"]
+        half = precision == "bf16" or (precision == "auto" and row.execution.strategy == "zero3")
+        return Disk(model, kept, (2 if half else 4) * parameters, "estimated", left, transient)
+
+
+def _line(stage: str, model: str, total: int, left: Iterable[Estimate], devices: int) -> Line:
+    """Sum what is left of a stage that needs devices."""
+    estimates = list(left)
+    basis: dict[str, int] = defaultdict(int)
+    for estimate in estimates:
+        basis[estimate.basis] += 1
+    hours = [e.hours for e in estimates if e.hours is not None]
+    unknown = len(estimates) - len(hours)
+    longest = max(hours) if hours and not unknown else None
+    return Line(
+        stage,
+        model,
+        total,
+        total - len(estimates),
+        sum(hours),
+        unknown,
+        dict(sorted(basis.items())),
+        devices,
+        longest,
+    )
+
+
+def plan(grid: Grid, states: dict[Cell, State] | None = None) -> Plan:
+    """Return what is left of a grid and what it costs.
+
+    Args:
+        grid: the expanded config.
+        states: from `status.cell_states`; read if not given.
+    """
+    states = cell_states(grid) if states is None else states
+    costs, paths, models = _Costs(grid), grid.paths, list(grid.config.models)
+    arms = {a: _present(grid, paths.arm(a), a.model, a.intermediate, None, a.seed) for a in grid.arms}
+    runs = {run: _present(grid, paths.checkpoint(run), *run) for run in grid.runs}
+    for arm, manifest in arms.items():
+        if manifest:
+            costs.note(manifest, arm.model, "intermediate", arm.intermediate)
+    for run, manifest in runs.items():
+        if manifest:
+            costs.note(manifest, run.model, "target", run.target)
+    cells = list(grid.cells())
+    predicted = {cell for cell in cells if states[cell].stage in ("predicted", "scored")}
+    for cell in predicted:
+        seconds = read_metadata(paths.prediction(cell)).get("seconds")
+        if isinstance(seconds, int | float):
+            devices = grid.config.models[cell.model].execution.devices
+            costs.seconds[cell.model, "predict", cell.target].append(seconds * devices)
+
+    files = {grid.evaluation(cell.target, cell.language) for cell in cells}
+    for arm in arms:
+        files |= {
+            f for s in grid.training_files(arm.intermediate, None).values() for group in s.values() for f in group
+        }
+    for run in runs:
+        files |= {f for s in grid.training_files(None, run.target).values() for group in s.values() for f in group}
+    prepared = sum(Path(paths.data(f)).exists() and _manifest(str(sidecar(paths.data(f)))) is not None for f in files)
+    needed = [model for model in models if any(run.model == model for run in runs)]
+    lines = [
+        Line("pretrained", "", len(needed), sum(_manifest(paths.pretrained(m)) is not None for m in needed)),
+        Line("data", "", len(files), prepared),
+    ]
+    for stage in ("train phase ii", "train phase iii", "predict"):
+        for model in needed:
+            devices = grid.config.models[model].execution.devices
+            if stage == "train phase ii":
+                own = {a: m for a, m in arms.items() if a.model == model}
+                left = [costs.training(*a[:2], None, a.seed) for a, m in own.items() if m is None]
+            elif stage == "train phase iii":
+                own = {r: m for r, m in runs.items() if r.model == model}
+                left = [costs.training(r.model, r.intermediate, r.target, r.seed) for r, m in own.items() if m is None]
+            else:
+                own = {c: None for c in cells if c.model == model}
+                left = [costs.prediction(c) for c in own if c not in predicted]
+            if own:
+                lines.append(_line(stage, model, len(own), left, devices))
+    lines.append(Line("score", "", len(cells), sum(states[c].status == "done" for c in cells)))
+    lines.append(Line("tables", "", 1, int(Path(paths.tables, "README.md").exists())))
+    disk = []
+    for model in needed:
+        own = [m for table in (arms, runs) for key, m in table.items() if key.model == model]
+        disk.append(costs.disk(model, len(own), sum(m is None for m in own)))
+    return Plan(grid.config.title or grid.config.grid, tuple(lines), tuple(disk), tuple(_warnings(grid, lines)))
+
+
+def devices_text(number: int) -> str:
+    """Return a number of devices in words."""
+    return f"{number} device{'s' if number > 1 else ''}"
+
+
+def _warnings(grid: Grid, lines: Iterable[Line]) -> list[str]:
+    """Return a line for each model whose longest training run does not fit its `resources.runtime`."""
+    found = []
+    for line in lines:
+        if line.longest is None or not line.stage.startswith("train"):
+            continue
+        minutes, limit = 60 * line.longest / line.devices, grid.config.models[line.model].resources.runtime
+        if minutes > limit:
+            found.append(
+                f"models.{line.model}.resources.runtime is {limit} min; the longest run of {line.stage} "
+                f"takes about {minutes:.0f} min on {devices_text(line.devices)} (a retry resumes it)"
+            )
+    return found

@@ -1,0 +1,93 @@
+"""Recipes: all that determines a run's result, resolved from the config before the run starts.
+
+A recipe is plain JSON, so that Snakemake compares it as a `params` value and a manifest records it. What changes only
+speed (`execution`) is apart. `RECIPE_VERSION` is raised by hand when a change of code changes results: that, not an
+edit of a file, is what retrains (DESIGN section 3).
+"""
+
+from typing import Any
+
+from stiltgrid.config import Config, Training, TrainingOverride
+from stiltgrid.errors import StiltgridError
+from stiltgrid.grid import Grid
+
+RECIPE_VERSION = 1
+"""Raise when training, formulations or batching change in a way that changes results."""
+
+
+def merged(*layers: TrainingOverride) -> Training:
+    """Merge hyperparameters: the defaults, then each layer's keys that are set.
+
+    `epochs` and `max_steps` replace each other: the last layer that sets one of them wins.
+    """
+    values = Training().model_dump()
+    for layer in layers:
+        given = layer.model_dump(exclude_unset=True)
+        if given.get("max_steps") is not None:
+            values["epochs"] = None
+        if given.get("epochs") is not None:
+            values["max_steps"] = None
+        values.update(given)
+    return Training.model_validate(values)
+
+
+def training_recipe(grid: Grid, model: str, intermediate: str, target: str | None, seed: int) -> dict[str, Any]:
+    """Return the recipe of one fine-tuning run.
+
+    Args:
+        grid: the expanded config.
+        model: a model's name.
+        intermediate: the arm; for phase (iii) it only names the parent, which the identity adds by digest.
+        target: a target's name for phase (iii), None for phase (ii).
+        seed: the chain's seed.
+
+    Raises:
+        StiltgridError: if the merged hyperparameters contradict each other, naming the layers.
+    """
+    config: Config = grid.config
+    row = config.models[model]
+    if target is not None:
+        last, where, names = config.targets[target].training, f"targets.{target}", [grid.tasks[target].name]
+    else:
+        last, where = config.intermediates[intermediate].training, f"intermediates.{intermediate}"
+        names = list(grid.arm_tasks[intermediate])
+    try:
+        training = merged(config.training, row.training, last)
+    except ValueError as error:
+        raise StiltgridError(f"training of {where} over models.{model} and defaults: {error}") from None
+    if training.optimizer == "adafactor" and row.execution.strategy == "zero3":
+        raise StiltgridError(
+            f"models.{model}: optimizer adafactor with strategy zero3: ZeRO-3 hands it flat shards, so it is not "
+            "Adafactor any more; use adamw"
+        )
+    values = training.model_dump()
+    freeze = values.pop("freeze")
+    return {
+        "version": RECIPE_VERSION,
+        "phase": "intermediate" if target is None else "target",
+        "model": {"name": model, "family": row.family, "pooling": row.pooling, "freeze": freeze},
+        "tasks": names,
+        "mixing": config.intermediates[intermediate].mixing if target is None else "proportional",
+        "source_language": "en" if target is None else config.targets[target].source_language,
+        "training": values,
+        "seed": seed,
+    }
+
+
+def pretrained_recipe(grid: Grid, model: str) -> dict[str, Any]:
+    """Return what determines a pretrained model: its source and revision."""
+    row = grid.config.models[model]
+    return {"source": row.source, "revision": row.revision, "family": row.family}
+
+
+def data_recipe(grid: Grid, task: str, split: str) -> dict[str, Any]:
+    """Return what, beside the original files' bytes, determines a data file: layout, patterns, rows."""
+    source = grid.source(task)
+    if source is None:
+        return {}
+    return {
+        "path": source.path,
+        "layout": source.layout_of(split),
+        "file": source.files.get(split),
+        "rows": list(source.rows[split]) if split in source.rows else None,
+    }

@@ -1,0 +1,223 @@
+"""What is done: the state of every cell of a grid, read from the files.
+
+A cell is done when its checkpoint has the config's recipe, its prediction file is whole and rests on that
+checkpoint, and its score rests on that prediction: neither a truncated file nor a score of other predictions
+counts as finished. Folders are listed once each, so that thousands of cells take a second.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from stiltgrid.artifacts import read_json
+from stiltgrid.errors import StiltgridError
+from stiltgrid.grid import Arm, Cell, Grid, Run, folder
+from stiltgrid.predictions import read_metadata
+from stiltgrid.recipes import training_recipe
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The state of one cell.
+
+    Attributes:
+        status: done, missing, failed or excluded.
+        stage: how far it got, a key of `STAGES`.
+        reason: why it is not done; names the file where one is at fault.
+        log: log file of a failed run, if it noted one.
+    """
+
+    status: Literal["done", "missing", "failed", "excluded"]
+    stage: str = ""
+    reason: str = ""
+    log: str = ""
+
+
+def _names(path: str) -> frozenset[str]:
+    """Return the names in a folder; none if there is no folder."""
+    try:
+        with os.scandir(path) as entries:
+            return frozenset(entry.name for entry in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+
+
+def _failure(path: str, what: str = "") -> State:
+    """Return the state that a run's `failed.json` describes; a damaged note still means failed."""
+    try:
+        note = read_json(path)
+        reason, log = str(note.get("reason") or "no reason noted"), str(note.get("log") or "")
+    except (StiltgridError, AttributeError) as error:
+        reason, log = f"{path}: {error}", ""
+    return State("failed", "", f"{what}{' '.join(reason.split())}", log)
+
+
+def _manifest(path: str) -> tuple[dict[str, Any] | None, State | None]:
+    """Return a manifest, or the failed state of one that is not whole; neither if there is none."""
+    if not os.path.exists(path):  # noqa: PTH110 (a Path object a file is a third of this module's time)
+        return None, None
+    try:
+        found = read_json(path)
+        if not isinstance(found, dict):
+            raise StiltgridError(f"{path}: expected a JSON object; remove it and run again")
+        return found, None
+    except StiltgridError as error:
+        return None, State("failed", "", str(error))
+
+
+def recipe_difference(manifest: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+    """Return how a checkpoint's recipe differs from the one that the config gives, "" if it does not.
+
+    Args:
+        manifest: of a checkpoint; one that records no recipe differs in nothing.
+        recipe: of `stiltgrid.recipes.training_recipe`.
+    """
+
+    def flat(value: Any, at: str = "") -> dict[str, str]:
+        if isinstance(value, dict):
+            return {k: v for key, part in value.items() for k, v in flat(part, f"{at}.{key}" if at else key).items()}
+        return {at: json.dumps(value)}
+
+    if "recipe" not in manifest or manifest["recipe"] == recipe:
+        return ""
+    old, new = flat(manifest["recipe"]), flat(recipe)
+    keys = [key for key in {**new, **old} if old.get(key) != new.get(key)]
+    return ", ".join(f"{key} was {old.get(key, 'unset')}, the config says {new.get(key, 'unset')}" for key in keys[:3])
+
+
+class _Runs:
+    """How far each model, arm and run got; each manifest is read once."""
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid, self.paths = grid, grid.paths
+        self.parents: dict[tuple[str, str, int], State] = {}
+        self.outdated: set[tuple[str, str, int]] = set()
+
+    def pretrained(self, model: str) -> State:
+        path = self.paths.pretrained(model)
+        found, broken = _manifest(path)
+        if found is not None or broken:
+            return broken or State("missing", "pretrained")
+        note = f"{folder(path)}/failed.json"
+        return _failure(note, "pretrained model: ") if Path(note).exists() else State("missing")
+
+    def parent(self, run: Run) -> State:
+        """State of what phase (iii) starts from."""
+        key = (run.model, run.intermediate, run.seed)
+        if key not in self.parents:
+            self.parents[key] = self._parent(*key)
+        return self.parents[key]
+
+    def _parent(self, model: str, intermediate: str, seed: int) -> State:
+        start = self.pretrained(model)
+        if not self.grid.arm_tasks[intermediate]:
+            return start
+        path = self.paths.arm(Arm(model, intermediate, seed))
+        found, broken = _manifest(path)
+        if found is not None:
+            change = recipe_difference(found, training_recipe(self.grid, model, intermediate, None, seed))
+            if not change:
+                return State("missing", "intermediate")
+            self.outdated.add((model, intermediate, seed))
+            return State("missing", start.stage, f"{path}: {change}")
+        if broken:
+            return replace(broken, stage=start.stage)
+        return self._begun(folder(path), start, f"phase (ii) {intermediate} seed{seed}: ")
+
+    @staticmethod
+    def _begun(place: str, start: State, what: str) -> State:
+        """State of a training run without a manifest."""
+        names = _names(place)
+        if "failed.json" in names:
+            return replace(_failure(f"{place}/failed.json", what), stage=start.stage)
+        if start.status == "missing" and "training" in names:
+            steps = [
+                int(n.split("-")[1])
+                for n in _names(f"{place}/training")
+                if n[:11] == "checkpoint-" and n[11:].isdigit()
+            ]
+            at = f"; last training checkpoint: step {max(steps)}" if steps else ""
+            return State("missing", "training", f"{what}begun{at}")
+        return start
+
+    def state(self, run: Run) -> tuple[State, str | None, bool]:
+        """Return a run's state before prediction, its checkpoint's digest, and whether predictions count.
+
+        They cannot if the checkpoint is damaged, or it or the one before it is of another recipe.
+        """
+        path = self.paths.checkpoint(run)
+        found, broken = _manifest(path)
+        start = self.parent(run)
+        if found is not None:
+            change = recipe_difference(found, training_recipe(self.grid, *run))
+            if change:
+                return State("missing", start.stage, f"{path}: {change}"), None, False
+            if (run.model, run.intermediate, run.seed) in self.outdated:
+                return start, None, False
+            return State("missing", "trained"), found.get("digest"), True
+        if broken:
+            return replace(broken, stage=start.stage), None, False
+        return self._begun(folder(path), start, "phase (iii): "), None, True
+
+
+def _cell_state(prediction: str, score: str, scored: bool, digest: str | None, failed: State | None) -> State:
+    """Return the state of a cell that has a prediction file."""
+    try:
+        about = read_metadata(prediction)
+    except StiltgridError as error:
+        return State("failed", "trained", str(error))
+    if digest and about.get("model_digest", digest) != digest:
+        return State("missing", "trained", f"{prediction}: made with an earlier checkpoint")
+    if not scored:
+        return failed or State("missing", "predicted")
+    try:
+        with open(score, "rb") as handle:  # noqa: PTH123
+            key = json.load(handle)["prediction_key"]
+    except (ValueError, KeyError, TypeError) as error:
+        return State("failed", "predicted", f"{score}: not a whole score file ({error!r}); remove it and run again")
+    if key != about.get("key"):
+        return State("missing", "predicted", f"{score}: scored from other predictions than {prediction}")
+    return State("done", "scored")
+
+
+def cell_states(grid: Grid) -> dict[Cell, State]:
+    """Return the state of every cell of a grid, excluded ones among them, in the grid's order.
+
+    Reads file names, manifests, prediction footers and score files; loads no rows and no weights.
+    """
+    states: dict[Cell, State] = {}
+    runs, paths = _Runs(grid), grid.paths
+    here: Run | None = None
+    state, digest, counts = State("missing"), None, True
+    predictions, scores = frozenset[str](), frozenset[str]()
+    unpredicted, unscored = state, None
+    for cell in grid.cells(with_excluded=True):
+        if reason := grid.excluded.get((cell.model, cell.intermediate, cell.target)):
+            states[cell] = State("excluded", "", reason)
+            continue
+        prediction, score = paths.prediction(cell), paths.score(cell)
+        if cell.run != here:
+            here = cell.run
+            state, digest, counts = runs.state(here)
+            predictions, scores = _names(folder(prediction)), _names(folder(score))
+            unpredicted, unscored = state, None
+            if "failed.json" in predictions and state.status == "missing":
+                unpredicted = replace(_failure(f"{folder(prediction)}/failed.json", "prediction: "), stage=state.stage)
+            if "failed.json" in scores:
+                unscored = replace(_failure(f"{folder(score)}/failed.json", "scoring: "), stage="predicted")
+        scored = f"{cell.language}.json" in scores
+        if not counts:
+            states[cell] = state
+        elif f"{cell.language}.parquet" in predictions:
+            states[cell] = _cell_state(prediction, score, scored, digest, unscored)
+        elif scored and unpredicted.status == "missing":
+            states[cell] = replace(unpredicted, reason=f"{prediction}: removed after it was scored")
+        else:
+            states[cell] = unpredicted
+    return states

@@ -1,0 +1,1 @@
+"""Tasks as rows of data: `*.yaml` beside this file, validated and looked up by `registry`."""

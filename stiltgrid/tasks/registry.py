@@ -1,0 +1,123 @@
+"""The registry of tasks: YAML rows in, frozen records out.
+
+A task is a row: where its files lie, its languages, labels, metrics, chance level, cluster key, licence.
+Behaviour is named, not inherited: `reader` names a function of `stiltgrid.readers`, `metrics` names of
+`stiltgrid.metrics`, `kind` a formulation of each model family.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from stiltgrid.errors import StiltgridError, nearest
+
+Split = Literal["train", "dev", "test"]
+Kind = Literal["classification", "ranking", "tagging", "span", "choice", "generation"]
+
+
+class Row(BaseModel):
+    """Shared strictness: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Layout(Row):
+    """One release format of a task's files."""
+
+    reader: str = Field(description="name of a function in `stiltgrid.readers.READERS`")
+    files: dict[Split, str] = Field(
+        description="file below the source folder by split; `{lang}` is filled in"
+    )
+    options: dict[str, Any] = Field(
+        default={},
+        description="keyword arguments of the reader; `splits: {train: {...}}` replaces some for a split",
+    )
+    sizes: dict[str, int] = Field(
+        default={}, description="published row counts, where they are not the task's"
+    )
+
+
+class TaskRow(Row):
+    """One task.
+
+    `labels` maps each gold label, in canonical order, to its English verbaliser for text2text models; tasks
+    whose labels are told apart by the verbaliser's first token are scored from that token alone.
+    """
+
+    name: str = Field(description="suite/task, e.g. xglue/xnli")
+    title: str = Field(description="the name printed in tables")
+    kind: Kind
+    languages: tuple[str, ...] = Field(description="evaluation languages in the official order")
+    labels: dict[str, str] = Field(default={}, description="label -> verbaliser")
+    fields: tuple[str, ...] = Field(default=(), description="names of an example's texts, in reading order")
+    segments: tuple[tuple[str, ...], ...] = Field(
+        default=(), description="heads family: fields joined by a space into one or two segments"
+    )
+    metrics: tuple[str, ...] = Field(description="main metric first")
+    chance: float = Field(description="score of the trivial baseline, 0 to 100")
+    cluster: str = Field(description="what is resampled as one: row, premise, query, sentence ...")
+    parallel: bool = Field(default=False, description="do test rows correspond across languages?")
+    layouts: dict[str, Layout] = Field(default={}, description="release formats; the first is the default")
+    sizes: dict[str, int] = Field(default={}, description="published row counts, `split` or `split.lang`")
+    revision: str | None = Field(default=None, description="40-hex revision of the hub data set, if pinned")
+    hub: str | None = Field(default=None, description="hub data set id, if there is one")
+    licence: str
+    citation: str = Field(description="paper, as it is cited")
+    url: str
+    pending: str | None = Field(
+        default=None, description="why this version cannot run the task (excluded cells)"
+    )
+
+    @property
+    def suite(self) -> str:
+        """The part of the name before the slash."""
+        return self.name.split("/")[0]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TaskRow":
+        if self.name.count("/") != 1:
+            raise ValueError(f"task name {self.name!r}: expected suite/task")
+        if self.pending is None and not self.layouts:
+            raise ValueError(f"{self.name}: a task that is not pending needs a layout")
+        if self.pending is None and self.kind in ("classification", "ranking", "tagging") and not self.labels:
+            raise ValueError(f"{self.name}: kind {self.kind} needs labels")
+        if len(set(self.labels.values())) != len(self.labels):
+            raise ValueError(f"{self.name}: two labels share a verbaliser")
+        if unknown := {f for s in self.segments for f in s} - set(self.fields):
+            raise ValueError(f"{self.name}: segments name unknown fields {sorted(unknown)}")
+        return self
+
+
+@cache
+def tasks() -> dict[str, TaskRow]:
+    """Return every task row by name.
+
+    Raises:
+        ValueError: if a row is malformed or a name occurs twice (a fault of the package, found by its tests).
+    """
+    rows: dict[str, TaskRow] = {}
+    for path in sorted(Path(__file__).parent.glob("*.yaml")):
+        for name, row in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+            if name in rows:
+                raise ValueError(f"{path}: task {name!r} is declared twice")
+            rows[name] = TaskRow(name=name, **row)
+    return rows
+
+
+def task(name: str) -> TaskRow:
+    """Return the row of a task.
+
+    Args:
+        name: `suite/task`; a bare name means the suite `intermediate`.
+
+    Raises:
+        StiltgridError: if there is none, with the nearest name.
+    """
+    full = name if "/" in name else f"intermediate/{name}"
+    try:
+        return tasks()[full]
+    except KeyError:
+        raise StiltgridError(f"unknown task {full!r}; {nearest(full, tasks())}") from None

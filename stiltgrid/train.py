@@ -1,0 +1,219 @@
+"""One fine-tuning run, phase (ii) or (iii): a recipe, data and a parent in, a checkpoint out.
+
+The run's identity is resolved before torch is imported. It decides what there is to do: nothing, if the folder holds
+the finished run of that identity; resume, if it holds its training checkpoints; else start afresh, and remove what an
+older recipe left. Killed at any moment, the same call ends at the same weights.
+"""
+
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stiltgrid.artifacts import digest, file_sha256, read_json, write_json
+from stiltgrid.errors import StiltgridError
+from stiltgrid.examples import sidecar
+from stiltgrid.launch import check_place, place
+from stiltgrid.training.arguments import check_strategy
+
+LOCK = ".training.lock"
+
+Data = Mapping[str, Mapping[str, Sequence[Path | str]]]
+
+
+def identity(recipe: Mapping[str, Any], data: Data, pretrained: Path | str, parent: Path | str) -> dict[str, Any]:
+    """Return all that determines a run's result, as plain JSON.
+
+    Args:
+        recipe: hyperparameters, tasks, seed.
+        data: task -> split -> example files.
+        pretrained: folder of the pretrained manifest, whose tokenizer is used.
+        parent: folder of the manifest whose weights are continued.
+
+    Returns:
+        The recipe with data fingerprints (from sidecars; no example is read) and the digests of both manifests.
+    """
+    return {
+        "recipe": dict(recipe),
+        "data": {
+            task: {
+                split: [read_json(sidecar(path))["fingerprint"] for path in paths] for split, paths in splits.items()
+            }
+            for task, splits in data.items()
+        },
+        "pretrained": read_json(Path(pretrained) / "manifest.json")["digest"],
+        "parent": read_json(Path(parent) / "manifest.json")["digest"],
+    }
+
+
+def finished(out: Path, recipe_hash: str) -> dict[str, Any] | None:
+    """Return the manifest of a finished run of this identity whose weights are whole, else None."""
+    if not (out / "complete.json").is_file():
+        return None
+    try:
+        manifest = read_json(out / "complete.json")
+        if manifest["recipe_hash"] != recipe_hash:
+            return None
+        for name, record in manifest["weights"].items():
+            path = out / "weights" / name
+            if path.stat().st_size != record["bytes"] or file_sha256(path) != record["sha256"]:
+                return None
+    except (StiltgridError, OSError, KeyError):
+        return None
+    return manifest
+
+
+def run(
+    recipe: Mapping[str, Any],
+    data: Data,
+    pretrained: Path | str,
+    parent: Path | str,
+    out: Path | str,
+    execution: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Train, or find that it is done; under ddp and zero3 every rank calls it.
+
+    Args:
+        recipe: what determines the result, beside the data and the parent.
+        data: task -> {"train": files, "dev": files}.
+        pretrained: folder of the pretrained manifest.
+        parent: folder of the parent's manifest, a checkpoint or the pretrained model itself.
+        out: the run's folder.
+        execution: what changes only speed: strategy, devices, micro_batch_size, threads, checkpoint_minutes,
+            gradient_checkpointing, offload; checkpoint_steps for tests.
+
+    Returns:
+        The checkpoint manifest, as written to `out/manifest.json`.
+
+    Raises:
+        StiltgridError: for input that cannot be trained on, a loss that is no number (with the step), a signal that
+            ended the run early (a checkpoint is saved), or DeepSpeed missing.
+    """
+    out = Path(out)
+    check_strategy(recipe["training"], execution)
+    check_place(execution)
+    rank, ranks = place()
+    about = identity(recipe, data, pretrained, parent)
+    recipe_hash = digest(about)
+    done = finished(out, recipe_hash)
+    if done is not None:
+        if rank == 0:
+            write_json(out / "manifest.json", done)
+            print(f"{out}: nothing to train, the finished run has this recipe", file=sys.stderr, flush=True)
+        return done
+    from stiltgrid.training.fit import fit
+
+    if ranks > 1:
+        from stiltgrid.training.fit import start_ranks
+
+        start_ranks(execution)
+    if rank == 0:
+        lock = _lock(out)  # held as long as it is referred to, by this process alone
+        _make_ready(out, about, recipe_hash)
+    started = time.perf_counter()
+    manifest: dict[str, Any] = {}
+    try:
+        result = fit(recipe, data, pretrained, parent, out, execution)
+        if rank == 0:
+            manifest = _finish(out, about, recipe_hash, execution, result, time.perf_counter() - started)
+            (out / LOCK).unlink(missing_ok=True)
+            lock.close()
+    except Exception as error:
+        _explain_full_disk(out, error)
+        raise
+    if ranks > 1:
+        from stiltgrid.training.fit import share_from_first, stop_ranks
+
+        manifest = share_from_first(manifest)
+        stop_ranks()
+    return manifest
+
+
+def _explain_full_disk(out: Path, error: Exception) -> None:
+    """Raise the plain message if the disk is full; libraries word it in many ways, or only say that writing failed."""
+    free = shutil.disk_usage(out).free
+    if "No space left" in str(error) or (not isinstance(error, StiltgridError) and free < 1 << 24):
+        raise StiltgridError(
+            f"{out}: the disk is full ({free / 1e6:.0f} MB free): {error}; make room, then run the same command again "
+            "to go on from the last complete checkpoint"
+        ) from error
+
+
+def _lock(out: Path) -> Any:
+    """Hold the run's folder; the system lets go when this process ends, however it ends.
+
+    A killed launcher can leave its ranks running: a second run beside them would write into the same files.
+
+    Raises:
+        StiltgridError: if another process holds it.
+    """
+    import errno
+    import fcntl
+
+    out.mkdir(parents=True, exist_ok=True)
+    handle = (out / LOCK).open("w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            handle.close()
+            raise StiltgridError(
+                f"{out}: another process is training here (perhaps one that outlived its launcher); wait for it or "
+                "end it, then run again"
+            ) from None
+        # a file system without locks: go on without
+    return handle
+
+
+def _make_ready(out: Path, about: dict[str, Any], recipe_hash: str) -> None:
+    """Keep the training checkpoints of this very run; remove everything else an earlier one left."""
+    record = out / "training" / "identity.json"
+    try:
+        same = read_json(record)["recipe_hash"] == recipe_hash
+    except (StiltgridError, KeyError):
+        same = False
+    if not same:
+        for name in ("training", "weights"):
+            shutil.rmtree(out / name, ignore_errors=True)
+        (out / "metrics.jsonl").unlink(missing_ok=True)
+    for name in ("complete.json", "manifest.json"):
+        (out / name).unlink(missing_ok=True)
+    write_json(record, {"recipe_hash": recipe_hash, "identity": about})
+
+
+def _finish(
+    out: Path,
+    about: dict[str, Any],
+    recipe_hash: str,
+    execution: Mapping[str, Any],
+    result: dict[str, Any],
+    seconds: float,
+) -> dict[str, Any]:
+    """Move the weights into place, write the manifest, remove the training checkpoints."""
+    source = Path(result.pop("weights"))
+    weights = {
+        str(path.relative_to(source)): {"sha256": file_sha256(path), "bytes": path.stat().st_size}
+        for path in sorted(source.rglob("*"))
+        if path.is_file()
+    }
+    shutil.rmtree(out / "weights", ignore_errors=True)
+    source.replace(out / "weights")
+    manifest = {
+        "schema_version": 1,
+        "kind": "checkpoint",
+        "phase": about["recipe"]["phase"],
+        "recipe": about["recipe"],
+        "identity": about,
+        "recipe_hash": recipe_hash,
+        "weights": weights,
+        "digest": digest([recipe_hash, {name: record["sha256"] for name, record in weights.items()}]),
+        "execution": {**execution, "precision": result.pop("precision")},
+        **result,
+        "seconds": {**result["seconds"], "total": round(seconds, 2)},
+    }
+    write_json(out / "complete.json", manifest)
+    write_json(out / "manifest.json", manifest)
+    shutil.rmtree(out / "training")
+    return manifest

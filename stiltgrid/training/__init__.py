@@ -1,0 +1,1 @@
+"""Parts of a fine-tuning run: arguments, the Trainer, checkpoints. `stiltgrid.train.run` puts them together."""

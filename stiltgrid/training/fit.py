@@ -1,0 +1,242 @@
+"""The part of a run that needs torch: examples to features, parent to model, training to weights."""
+
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from stiltgrid.artifacts import read_json
+from stiltgrid.errors import StiltgridError
+from stiltgrid.examples import Example, read_examples
+from stiltgrid.formulations import formulation
+from stiltgrid.formulations.features import Setup
+from stiltgrid.launch import place
+from stiltgrid.models import freeze, load_heads, load_text2text, most_tokens, pretrained_folder
+from stiltgrid.tasks.registry import TaskRow, task
+from stiltgrid.tokenization import limit_threads, load_tokens
+from stiltgrid.training import checkpoints
+from stiltgrid.training.arguments import (
+    deepspeed_config,
+    optimizer_class,
+    prepare_deepspeed,
+    split_batch,
+    training_arguments,
+)
+from stiltgrid.training.precision import resolve
+from stiltgrid.training.trainer import GridTrainer, Plan, stop_signals
+
+
+def start_ranks(execution: Mapping[str, Any]) -> None:
+    """Join the process group of all ranks."""
+    torch.set_num_threads(execution.get("threads") or 1)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    if execution["strategy"] == "zero3":
+        prepare_deepspeed(cpu=not torch.cuda.is_available())
+    elif not dist.is_initialized():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+
+
+def share_from_first(value: Any) -> Any:
+    """Return the first rank's value on every rank."""
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def stop_ranks() -> None:
+    """Leave the process group, all ranks at once and nothing left that still uses it, or its threads abort."""
+    gc.collect()
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def choose(examples: Sequence[Example], number: int | None, seed: int, name: str) -> list[Example]:
+    """Return at most `number` examples: the first of a shuffle that depends on the seed and the name alone."""
+    if number is None or number >= len(examples):
+        return list(examples)
+    rng = np.random.default_rng([seed, *name.encode()])
+    return [examples[i] for i in rng.permutation(len(examples))[:number]]
+
+
+def _read(data: Mapping[str, Any], names: Sequence[str], split: str, number: int | None, seed: int) -> dict:
+    chosen = {}
+    for name in names:
+        paths = data.get(name, {}).get(split, [])
+        rows = [example for path in paths for example in read_examples(path)]
+        if not rows:
+            raise StiltgridError(f"{name}: no {split} examples; the run needs at least one file of them")
+        chosen[name] = choose(rows, number, seed, f"{split} {name}")
+    return chosen
+
+
+def _load(recipe: Mapping[str, Any], rows: Mapping[str, TaskRow], parent: Path, pretrained: Path) -> Any:
+    """Load the parent's weights: a checkpoint's, or the pretrained model's; heads are always new."""
+    family, dropout = recipe["model"]["family"], recipe["training"]["dropout"]
+    continued = read_json(parent / "manifest.json")["kind"] == "checkpoint"
+    if family == "text2text":
+        return load_text2text(parent / "weights" if continued else pretrained_folder(pretrained), dropout)
+    folder = parent / "weights" / "encoder" if continued else pretrained_folder(pretrained)
+    return load_heads(folder, rows, recipe["model"]["pooling"], recipe["seed"], dropout)
+
+
+def _evaluations(steps: int, number: int) -> frozenset[int]:
+    number = min(max(number, 1), steps)
+    return frozenset(round(steps * (i + 1) / number) for i in range(number))
+
+
+def _trim_metrics(path: Path, step: int) -> None:
+    """Drop the lines of steps that a resumed run makes again."""
+    if path.is_file():
+        whole = [line for line in path.read_text().splitlines() if line.endswith("}")]
+        kept = [line for line in whole if json.loads(line)["step"] <= step]
+        path.write_text("".join(f"{line}\n" for line in kept))
+
+
+def fit(
+    recipe: Mapping[str, Any],
+    data: Mapping[str, Any],
+    pretrained: Path | str,
+    parent: Path | str,
+    out: Path,
+    execution: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Train and return what the manifest records.
+
+    Args:
+        recipe: as `stiltgrid.train.run`.
+        data: task -> split -> files.
+        pretrained: folder of the pretrained manifest.
+        parent: folder of the parent's manifest.
+        out: the run's folder; holds `training/`.
+        execution: as `stiltgrid.train.run`.
+
+    Returns:
+        `weights` (a folder below `out/training`), `dev`, `counts`, `seconds`, `versions`, `precision`.
+
+    Raises:
+        StiltgridError: as `stiltgrid.train.run`.
+    """
+    began = time.perf_counter()
+    rank, ranks = place()
+    torch.set_num_threads(execution.get("threads") or 1)
+    limit_threads(execution.get("threads") or 1)
+    training, seed = recipe["training"], recipe["seed"]
+    rows = {name: task(name) for name in recipe["tasks"]}
+    family = formulation(recipe["model"]["family"])
+    precision = resolve(training["precision"])
+    split = split_batch(training["batch_size"], execution, ranks)
+
+    folder = pretrained_folder(pretrained)
+    config = read_json(folder / "config.json")
+    setup = Setup(load_tokens(folder), rows, training["max_input_length"], config.get("decoder_start_token_id") or 0)
+    family.check(setup)
+    train = _read(data, recipe["tasks"], "train", training["train_examples"], seed)
+    dev = _read(data, recipe["tasks"], "dev", training["dev_examples"], 0)  # all seeds: same rows
+    features = [f for name, examples in train.items() for f in family.encode(setup, name, examples, True)]
+    per_epoch = -(-len(features) // training["batch_size"])
+    steps = training["max_steps"] or max(1, round(training["epochs"] * per_epoch))
+
+    zero3, cpu = execution.get("strategy") == "zero3", not torch.cuda.is_available()
+    plan_ds = None
+    if zero3:
+        hidden = config.get("d_model") or config["hidden_size"]
+        plan_ds = deepspeed_config(training, execution, split, hidden, precision == "bf16", cpu)
+    # made before the model: under ZeRO-3 it is what makes loading shard
+    arguments = training_arguments(
+        training, execution, out / "training", steps, split, seed, precision == "bf16", plan_ds
+    )
+    torch.manual_seed(seed)
+    model = _load(recipe, rows, Path(parent), Path(pretrained))
+    _check_sizes(model, setup, training["max_input_length"], folder)
+    freeze(model, recipe["model"]["freeze"])
+    if execution.get("gradient_checkpointing"):
+        encoder = getattr(model, "encoder", model) if family.__name__.endswith("heads") else model
+        encoder.activation_checkpointing_enable({"use_reentrant": False})
+
+    plan = Plan(
+        formulation=family,
+        setup=setup,
+        features=features,
+        dev=dev,
+        training=training,
+        precision="fp32" if zero3 else precision,  # DeepSpeed converts the model itself
+        seed=seed,
+        evaluate_at=_evaluations(steps, training["evaluations"]),
+        out=out,
+        checkpoint_seconds=60.0 * (execution.get("checkpoint_minutes") or 10),
+        checkpoint_steps=execution.get("checkpoint_steps"),
+        eval_batch_size=split.micro_batch,
+    )
+    resume = checkpoints.newest(out / "training") if rank == 0 else None
+    if ranks > 1:
+        resume = share_from_first(resume)
+    if resume is not None:
+        plan.history = resume[1]["history"]
+    if rank == 0:
+        _trim_metrics(out / "metrics.jsonl", checkpoints.step_of(resume[0]) if resume else 0)
+        how = f"resumed from step {checkpoints.step_of(resume[0])}" if resume else "started"
+        print(
+            f"{out}: {how}; {steps} steps of {training['batch_size']}, {len(features)} inputs "
+            f"({sum(f.truncated for f in features)} truncated), {precision}",
+            file=sys.stderr,
+            flush=True,
+        )
+    optimizer = optimizer_class(training, execution, cpu)
+    trainer = GridTrainer(plan, model=model, args=arguments, optimizer_cls_and_kwargs=optimizer)
+    torch.manual_seed(seed + rank)
+    loaded = time.perf_counter()
+    with stop_signals(plan):
+        trainer.train(resume_from_checkpoint=str(resume[0]) if resume else None)
+    trained = time.perf_counter()
+    if plan.interrupted:
+        raise StiltgridError(
+            f"{out}: stopped by a signal at step {trainer.state.global_step} of {steps}; a checkpoint is saved, run "
+            "the same command again to go on from there"
+        )
+    chosen = plan.history[-1]
+    final = out / "training" / "final"
+    if training["selection"] == "best_dev":
+        chosen = checkpoints.best_of(plan.history)
+        final = out / "training" / f"best-{chosen['step']}"
+    else:
+        trainer.save_folder(final)
+    return {
+        "weights": str(final),
+        "precision": precision,
+        "dev": chosen["scores"],
+        "counts": {
+            "train_examples": sum(map(len, train.values())),
+            "train_inputs": len(features),
+            "dev_examples": sum(map(len, dev.values())),
+            "truncated_inputs": sum(f.truncated for f in features),
+            "steps": trainer.state.global_step,
+            "selected_step": chosen["step"],
+        },
+        "seconds": {
+            "load": round(loaded - began, 2),
+            "train": round(trained - loaded - sum(plan.seconds.values()), 2),
+            **{name: round(value, 2) for name, value in plan.seconds.items()},
+        },
+        "versions": {name: version(name) for name in ("stiltgrid", "torch", "transformers", "tokenizers")},
+    }
+
+
+def _check_sizes(model: Any, setup: Setup, length: int, folder: Path) -> None:
+    most = most_tokens(model.config)
+    if most is not None and length > most:
+        raise StiltgridError(f"training.max_input_length {length}: {folder} takes at most {most} tokens")
+    if setup.tokens.size > model.config.vocab_size:
+        raise StiltgridError(
+            f"{folder}: the tokenizer has ids up to {setup.tokens.size - 1}, the embedding {model.config.vocab_size} "
+            "rows; tokenizer and weights are not of one model"
+        )

@@ -1,0 +1,185 @@
+"""What the rules ask: inputs, params and resources of a job as functions of its wildcards. Pure look-ups, no torch."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from stiltgrid.artifacts import digest
+from stiltgrid.config import expanded
+from stiltgrid.errors import StiltgridError
+from stiltgrid.examples import sidecar
+from stiltgrid.grid import Arm, Cell, DataFile, Grid, Run, folder, parent_manifest
+from stiltgrid.readers import source_paths
+from stiltgrid.recipes import data_recipe, pretrained_recipe, training_recipe
+from stiltgrid.tasks.registry import task
+
+DEMO = "demo:"
+
+
+class Wildcards(Protocol):
+    """A rule's wildcards: model, intermediate, target, seed, task, split, language, where the rule has them."""
+
+    def __getattr__(self, name: str) -> str: ...
+
+
+def source_folder(grid: Grid, path: str) -> str:
+    """Return a source's folder; `demo:x` is folder x of the miniature's own sources."""
+    return f"{grid.paths.root}/source/{path.removeprefix(DEMO)}" if path.startswith(DEMO) else expanded(path)
+
+
+class Wiring:
+    """The functions that rules name.
+
+    Args:
+        grid: the expanded config.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        self.paths = grid.paths
+        self.demo_sources = f"{grid.paths.root}/source/manifest.json"
+
+    @staticmethod
+    def environment(checkout: Path | str, snapshot: str) -> dict[str, str]:
+        """Return the variables that the shell commands read: where scripts, package and config are."""
+        checkout = str(checkout)
+        return {
+            "PYTHONPATH": os.pathsep.join(filter(None, [checkout, os.environ.get("PYTHONPATH")])),
+            "STILTGRID_SCRIPTS": f"{checkout}/workflow/scripts",
+            "STILTGRID_CONFIG": snapshot,
+        }
+
+    def sidecars(self, files: list[DataFile]) -> list[str]:
+        """The small JSON files that stand for data in the graph: compared by content, not by time."""
+        return [str(sidecar(self.paths.data(file))) for file in files]
+
+    # data
+
+    def data_inputs(self, w: Wildcards) -> list[str]:
+        """Original files of a data file, as far as they are there: a plan must not need them."""
+        source = self.grid.source(w.task)
+        if source is None:
+            return []
+        if source.path.startswith(DEMO):
+            return [self.demo_sources]
+        try:
+            root = Path(source_folder(self.grid, source.path))
+            found = source_paths(task(w.task), source.layout_of(w.split), root, w.split, w.language, files=source.files)
+        except StiltgridError:
+            return []  # the job itself reports it, with all it knows
+        return [str(path) for path in found if path.exists()]
+
+    def data_params(self, w: Wildcards) -> dict[str, Any]:
+        """What determines a data file, beside the original bytes."""
+        return data_recipe(self.grid, w.task, w.split)
+
+    # models and training
+
+    def pretrained_params(self, w: Wildcards) -> dict[str, Any]:
+        """What determines a pretrained model."""
+        return pretrained_recipe(self.grid, w.model)
+
+    def pretrained_inputs(self, w: Wildcards) -> list[str]:
+        """A demo model is built from the miniature's world, which needs no file; hub and folders need none either."""
+        return []
+
+    def _files(self, intermediate: str | None, target: str | None) -> list[str]:
+        by_task = self.grid.training_files(intermediate, target)
+        return self.sidecars([file for splits in by_task.values() for files in splits.values() for file in files])
+
+    def intermediate_inputs(self, w: Wildcards) -> list[str]:
+        """Phase (ii): the pretrained model, the arm's training and dev data."""
+        return [self.paths.pretrained(w.model), *self._files(w.intermediate, None)]
+
+    def target_inputs(self, w: Wildcards) -> list[str]:
+        """Phase (iii): phase (ii)'s checkpoint, or the pretrained model for the baseline, and the target's data."""
+        parent = parent_manifest(self.paths, self.grid, w.model, w.intermediate, int(w.seed))
+        return [parent, *self._files(None, w.target)]
+
+    def intermediate_params(self, w: Wildcards) -> dict[str, Any]:
+        """The recipe of a phase (ii) run."""
+        return training_recipe(self.grid, w.model, w.intermediate, None, int(w.seed))
+
+    def target_params(self, w: Wildcards) -> dict[str, Any]:
+        """The recipe of a phase (iii) run."""
+        return training_recipe(self.grid, w.model, w.intermediate, w.target, int(w.seed))
+
+    # resources, from the model's row
+
+    def threads(self, w: Wildcards) -> int:
+        """CPU threads of a training job, over all its processes on this machine."""
+        row = self.grid.config.models[w.model].execution
+        return row.threads * row.devices
+
+    def predict_threads(self, w: Wildcards) -> int:
+        """CPU threads of a prediction job: one process."""
+        return self.grid.config.models[w.model].execution.threads
+
+    def gpus(self, w: Wildcards) -> int:
+        """GPUs a job."""
+        return self.grid.config.models[w.model].resources.gpus
+
+    def memory(self, w: Wildcards) -> int:
+        """Host memory in MB."""
+        return self.grid.config.models[w.model].resources.mem_mb
+
+    def train_runtime(self, w: Wildcards, attempt: int) -> int:
+        """Minutes of a training job, doubled on each retry."""
+        return self.grid.config.models[w.model].resources.runtime * 2 ** (attempt - 1)
+
+    def predict_runtime(self, w: Wildcards, attempt: int) -> int:
+        """Minutes of a prediction job, doubled on each retry."""
+        return self.grid.config.models[w.model].resources.predict_runtime * 2 ** (attempt - 1)
+
+    # per target: names of a run's files with wildcards left open, and of all its cells
+
+    def by_language(self, target: str, path: Callable[[Cell], str]) -> list[str]:
+        """Name one file a language of a target, with {model}, {intermediate} and {seed} left open."""
+        return [
+            path(Cell("{model}", "{intermediate}", target, language, "{seed}"))  # type: ignore[arg-type]
+            for language in self.grid.languages(target)
+        ]
+
+    def gold(self, target: str) -> list[str]:
+        """Sidecars of a target's evaluation data, one a language."""
+        return self.sidecars([self.grid.evaluation(target, x) for x in self.grid.languages(target)])
+
+    def checkpoint(self, target: str) -> str:
+        """A target checkpoint's manifest, with wildcards left open."""
+        return self.paths.checkpoint(Run("{model}", "{intermediate}", target, "{seed}"))  # type: ignore[arg-type]
+
+    def arm(self) -> str:
+        """An intermediate checkpoint's manifest, with wildcards left open."""
+        return self.paths.arm(Arm("{model}", "{intermediate}", "{seed}"))  # type: ignore[arg-type]
+
+    def all_predictions(self) -> list[str]:
+        """Every cell's prediction file."""
+        return [self.paths.prediction(cell) for cell in self.grid.cells()]
+
+    def all_scores(self) -> list[str]:
+        """Every cell's score file."""
+        return [self.paths.score(cell) for cell in self.grid.cells()]
+
+    def grid_digest(self) -> str:
+        """A hash of what the tables' shape rests on: the cells, what is excluded, titles and notes."""
+        config = self.grid.config
+        excluded = sorted([*key, reason] for key, reason in self.grid.excluded.items())
+        axes = (config.models, config.intermediates, config.targets)
+        titles = [[name, row.title] for axis in axes for name, row in axis.items()]
+        return digest([list(self.grid.cells(with_excluded=True)), excluded, titles, config.title, config.note])
+
+    def table_files(self) -> list[str]:
+        """Every table in every format."""
+        stems = ["main", "seeds", *(f"languages_{target}" for target in self.grid.config.targets)]
+        return [f"{self.paths.tables}/{stem}.{form}" for stem in stems for form in ("md", "csv", "tex")]
+
+    @staticmethod
+    def rule_name(stage: str, target: str) -> str:
+        """A rule name for one target: letters, digits and underscores."""
+        return f"{stage}_" + "".join(c if c.isalnum() else "_" for c in target)
+
+    @staticmethod
+    def folder(manifest: str) -> str:
+        """The folder of a manifest."""
+        return folder(manifest)

@@ -1,0 +1,13 @@
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder with data/ and models/ of real rows and a real encoder; tests that ask for it are marked realdata."""
+    folder = os.environ.get("STILTGRID_REAL_DATA")
+    if not folder:
+        pytest.skip("STILTGRID_REAL_DATA is unset: no real rows here")
+    return Path(folder)

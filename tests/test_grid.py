@@ -1,0 +1,112 @@
+import subprocess
+import sys
+from copy import deepcopy
+
+import pytest
+from test_config import SMALL
+
+from stiltgrid.config import load, validate
+from stiltgrid.errors import StiltgridError
+from stiltgrid.grid import Arm, Cell, Grid, Run
+from stiltgrid.intermediates import training_tasks
+from stiltgrid.recipes import merged, training_recipe
+from stiltgrid.wiring import Wiring
+
+
+def small(**changes) -> Grid:
+    return Grid(validate(deepcopy(SMALL) | changes))
+
+
+def test_expansion_counts_models_arms_targets_languages_and_seeds():
+    grid = small(seeds=2, baseline_seeds=3)
+    assert len(grid.runs) == 3 + 2  # none with 3 seeds, mnli with 2
+    assert grid.arms == (Arm("tiny", "mnli", 1), Arm("tiny", "mnli", 2))
+    assert len(list(grid.cells())) == 5 * 2
+    assert len(set(grid.cells())) == 10
+
+
+def test_model_overrides_the_grids_seeds():
+    grid = small(models={"tiny": {"source": "demo:base", "seeds": 1, "baseline_seeds": 4}}, seeds=5)
+    assert list(grid.seeds("tiny", "mnli")) == [1]
+    assert list(grid.seeds("tiny", "none")) == [1, 2, 3, 4]
+
+
+def test_paths_are_those_of_the_design():
+    paths = small().paths
+    assert paths.arm(Arm("m", "mnli", 2)) == "results/small/checkpoints/m/mnli/seed2/manifest.json"
+    assert paths.checkpoint(Run("m", "mnli", "xnli", 2)) == "results/small/checkpoints/m/mnli/xnli/seed2/manifest.json"
+    cell = Cell("m", "mnli", "xnli", "de", 2)
+    assert paths.prediction(cell) == "results/small/predictions/m/mnli/xnli/seed2/de.parquet"
+    assert paths.score(cell) == "results/small/scores/m/mnli/xnli/seed2/de.json"
+
+
+def test_languages_keep_the_official_order():
+    grid = small(targets={"xnli": {"task": "xglue/xnli", "languages": ["zh", "de", "ar"]}})
+    assert grid.languages("xnli") == ("ar", "de", "zh")
+
+
+def test_paper_grid_has_both_models_all_arms_and_all_targets():
+    grid = Grid(load("config.yaml"))
+    assert set(grid.config.models) == {"mt5-base", "mt5-xxl"}
+    assert len(grid.config.intermediates) == 11 and len(grid.config.targets) == 11
+    # 77 task-languages in XGLUE, 9 baseline seeds and 10 arms with 3 seeds, two models
+    languages = sum(len(grid.languages(target)) for target in grid.config.targets)
+    assert len(list(grid.cells(with_excluded=True))) == 2 * languages * (9 + 10 * 3)
+
+
+def test_excluded_cells_have_a_reason_and_no_job():
+    grid = small(targets={"mlqa": {"task": "xglue/mlqa"}, "xnli": {"task": "xglue/xnli"}})
+    assert "xglue/mlqa" in grid.excluded["tiny", "none", "mlqa"]
+    assert all(run.target == "xnli" for run in grid.runs)
+
+
+def test_shared_tasks_of_an_arm_are_used_once():
+    arms = load("config.yaml").intermediates
+    names = training_tasks("multi", arms)
+    assert names.count("intermediate/mnli") == 1
+    assert names[:3] == ("intermediate/anli", "intermediate/mnli", "intermediate/snli")
+
+
+def test_later_layers_replace_earlier_hyperparameters_key_by_key():
+    from stiltgrid.config import TrainingOverride
+
+    top = TrainingOverride(batch_size=8, epochs=2)
+    task = TrainingOverride(max_steps=50, learning_rate=1e-3)
+    values = merged(top, task)
+    assert (values.batch_size, values.max_steps, values.epochs, values.learning_rate) == (8, 50, None, 1e-3)
+
+
+def test_recipe_of_one_arm_does_not_depend_on_another_arm():
+    changed = deepcopy(SMALL["intermediates"]) | {"qqp": {"tasks": ["qqp"], "training": {"learning_rate": 1e-3}}}
+    one, two = small(), small(intermediates=changed)
+    for target in (None, "xnli"):
+        assert training_recipe(one, "tiny", "mnli", target, 1) == training_recipe(two, "tiny", "mnli", target, 1)
+
+
+def test_recipe_names_no_speed_setting():
+    slow = small(models={"tiny": {"source": "demo:base", "execution": {"threads": 7, "micro_batch_size": 3}}})
+    assert training_recipe(small(), "tiny", "mnli", None, 1) == training_recipe(slow, "tiny", "mnli", None, 1)
+
+
+def test_adafactor_on_flat_shards_is_refused():
+    model = {"source": "demo:base", "execution": {"strategy": "zero3", "devices": 2}}
+    grid = small(models={"tiny": model | {"training": {"optimizer": "adafactor"}}})
+    with pytest.raises(StiltgridError, match="flat shards"):
+        training_recipe(grid, "tiny", "mnli", None, 1)
+
+
+def test_baseline_starts_from_the_pretrained_model_and_arms_from_their_checkpoint():
+    class W:
+        model, target, seed = "tiny", "xnli", "1"
+        intermediate = "none"
+
+    wiring = Wiring(small())
+    assert wiring.target_inputs(W)[0] == "results/small/models/tiny/manifest.json"
+    W.intermediate = "mnli"
+    assert wiring.target_inputs(W)[0] == "results/small/checkpoints/tiny/mnli/seed1/manifest.json"
+
+
+@pytest.mark.parametrize("module", ["grid", "wiring", "status", "plan", "collect", "score", "readers", "paper.tables"])
+def test_light_rooms_do_not_import_torch(module):
+    code = f"import sys, stiltgrid.{module}; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,105 @@
+"""Predictions: order, batching, damaged weights."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import tiny
+
+from stiltgrid.artifacts import read_json, write_json
+from stiltgrid.errors import StiltgridError
+from stiltgrid.examples import Example
+from stiltgrid.predict import Predictor, check_weights
+from stiltgrid.predictions import check_alignment
+from stiltgrid.tasks.registry import task
+from stiltgrid.train import run
+
+SINGLE = {"strategy": "single", "devices": 1}
+FAMILIES = ("text2text", "heads")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """For each family, a checkpoint trained on NLI and tagging together."""
+    made = {}
+    for family in FAMILIES:
+        folder = tmp_path_factory.mktemp(family)
+        pretrained = tiny.pretrained(folder / "pretrained", family)
+        data = tiny.write_data(folder / "data", "xglue/xnli", tiny.nli(40), tiny.nli(9, seed=5))
+        data |= tiny.write_data(folder / "data", "xglue/pos", tiny.tagged(40), tiny.tagged(9, seed=5))
+        run(tiny.recipe(family, list(data), max_steps=3), data, pretrained, pretrained, folder / "run", SINGLE)
+        made[family] = (folder / "run", pretrained)
+    return made
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", ["xglue/xnli", "xglue/pos"])
+def test_batches_answer_like_one_at_a_time_and_in_order(trained, family, name):
+    row = task(name)
+    examples = tiny.nli(23, seed=7) if name == "xglue/xnli" else tiny.tagged(23, seed=7, longest=40)
+    predictor = Predictor.load(*trained[family])
+    together = predictor.predict(row, examples, batch_size=8)
+    alone = [predictor.predict(row, [example], batch_size=1)[0] for example in examples]
+    check_alignment(examples, together, list(row.labels), "together")
+    for a, b in zip(together, alone, strict=True):
+        assert (a.id, a.label, a.tags) == (b.id, b.label, b.tags)
+        if a.scores is not None:
+            assert a.scores == pytest.approx(b.scores, abs=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_long_sentences_get_a_tag_a_word(trained, family):
+    examples = [
+        Example("long", "long", words=("the", "cat") * 120),
+        Example("odd", "odd", words=("", "中国", "q" * 300, "\u200b")),
+    ]
+    said = Predictor.load(*trained[family]).predict(task("xglue/pos"), examples)
+    assert [len(p.tags) for p in said] == [240, 4]
+
+
+def test_gold_labels_do_not_leak(trained):
+    predictor = Predictor.load(*trained["heads"])
+    examples = tiny.nli(8)
+    blind = [replace(e, label=None) for e in examples]
+    assert predictor.predict(task("xglue/xnli"), examples) == predictor.predict(task("xglue/xnli"), blind)
+
+
+def test_progress_counts_up_to_all(trained):
+    seen = []
+    Predictor.load(*trained["heads"]).predict(
+        task("xglue/xnli"), tiny.nli(10), batch_size=4, progress=lambda done, all_: seen.append((done, all_))
+    )
+    assert seen == [(4, 10), (8, 10), (10, 10)]
+
+
+def test_a_task_without_head_is_refused(trained):
+    with pytest.raises(StiltgridError, match=r"xglue/pawsx: the checkpoint has no head.*xglue/xnli"):
+        Predictor.load(*trained["heads"]).predict(task("xglue/pawsx"), [])
+
+
+def test_a_head_of_other_labels_is_refused(trained):
+    row = task("xglue/xnli")
+    changed = row.model_copy(update={"labels": dict(reversed(row.labels.items()))})
+    with pytest.raises(StiltgridError, match="train it again"):
+        Predictor.load(*trained["heads"]).predict(changed, [])
+
+
+def test_truncated_weights_are_named(trained, tmp_path):
+    checkpoint, pretrained = trained["text2text"]
+    write_json(tmp_path / "manifest.json", read_json(checkpoint / "manifest.json"))
+    (tmp_path / "weights").mkdir()
+    for file in (checkpoint / "weights").iterdir():
+        (tmp_path / "weights" / file.name).write_bytes(file.read_bytes())
+    whole = tmp_path / "weights" / "model.safetensors"
+    whole.write_bytes(whole.read_bytes()[:-10])
+    with pytest.raises(StiltgridError, match=r"model\.safetensors: has \d+ bytes, the manifest says"):
+        Predictor.load(tmp_path, pretrained)
+    whole.unlink()
+    with pytest.raises(StiltgridError, match=r"model\.safetensors: is missing"):
+        check_weights(tmp_path)
+
+
+def test_importing_predict_and_train_imports_no_torch():
+    code = "import sys, stiltgrid.predict, stiltgrid.train; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

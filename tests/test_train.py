@@ -1,0 +1,371 @@
+"""Runs: what they write, when they do nothing, resuming, choosing, failing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file
+
+from stiltgrid.artifacts import file_sha256, read_json, write_json
+from stiltgrid.errors import StiltgridError
+from stiltgrid.launch import command
+from stiltgrid.train import run
+from stiltgrid.training import checkpoints
+from stiltgrid.training.arguments import split_batch
+from stiltgrid.training.fit import choose
+from stiltgrid.training.precision import resolve
+
+SINGLE = {"strategy": "single", "devices": 1}
+NLI = "xglue/xnli"
+SCRIPT = """
+import json, sys
+from stiltgrid.errors import StiltgridError
+from stiltgrid.train import run
+call = json.load(open(sys.argv[1]))
+try:
+    run(call["recipe"], call["data"], call["pretrained"], call["pretrained"], call["out"], call["execution"])
+except StiltgridError as error:
+    sys.exit(f"StiltgridError: {error}")
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Both pretrained models and data of two tasks."""
+    folder = tmp_path_factory.mktemp("world")
+    for family in ("text2text", "heads"):
+        tiny.pretrained(folder / family, family)
+    data = tiny.write_data(folder / "data", NLI, tiny.nli(61), tiny.nli(15, seed=5))
+    return folder, data | tiny.write_data(folder / "data", "xglue/pos", tiny.tagged(61), tiny.tagged(15, seed=5))
+
+
+def train(world, out, family="text2text", tasks=(NLI,), parent=None, execution=SINGLE, **training):
+    folder, data = world
+    recipe = tiny.recipe(family, list(tasks), **training)
+    chosen = {name: data[name] for name in tasks}
+    return run(recipe, chosen, folder / family, parent or folder / family, out, execution)
+
+
+def lines(out):
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("family", ["text2text", "heads"])
+def test_a_run_writes_exactly_these_files(world, tmp_path, family):
+    manifest = train(world, tmp_path / "run", family, evaluations=2)
+    files = {str(p.relative_to(tmp_path / "run")) for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    weights = {"config.json", "model.safetensors"}
+    if family == "heads":
+        weights = {f"encoder/{w}" for w in weights} | {"heads.json", "heads.safetensors"}
+    assert files == {"manifest.json", "complete.json", "metrics.jsonl"} | {f"weights/{w}" for w in weights}
+    assert set(manifest["weights"]) == weights
+    assert manifest == read_json(tmp_path / "run" / "manifest.json") == read_json(tmp_path / "run" / "complete.json")
+    for name, record in manifest["weights"].items():
+        assert file_sha256(tmp_path / "run" / "weights" / name) == record["sha256"]
+    assert manifest["counts"] == {
+        "train_examples": 61,
+        "train_inputs": 61,
+        "dev_examples": 15,
+        "truncated_inputs": 0,
+        "steps": 6,
+        "selected_step": 6,
+    }
+    logged = lines(tmp_path / "run")
+    assert [line["step"] for line in logged if "loss" in line] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in logged if "dev" in line] == [3, 6]
+    assert logged[-1]["dev"] == manifest["dev"]
+
+
+def test_a_second_call_trains_nothing(world, tmp_path, capfd):
+    first = train(world, tmp_path / "run")
+    (tmp_path / "run" / "manifest.json").unlink()
+    capfd.readouterr()
+    assert train(world, tmp_path / "run") == first
+    assert "nothing to train" in capfd.readouterr().err
+    assert read_json(tmp_path / "run" / "manifest.json") == first
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "remove"])
+def test_damaged_weights_are_trained_anew(world, tmp_path, damage):
+    first = train(world, tmp_path / "run", max_steps=2)
+    path = tmp_path / "run" / "weights" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        content[-1] ^= 255
+    path.write_bytes(content[:-8] if damage == "truncate" else content)
+    if damage == "remove":
+        path.unlink()
+    assert train(world, tmp_path / "run", max_steps=2)["digest"] == first["digest"]
+
+
+def test_another_recipe_replaces_the_old_run(world, tmp_path):
+    first = train(world, tmp_path / "run", max_steps=2)
+    second = train(world, tmp_path / "run", max_steps=3)
+    assert first["recipe_hash"] != second["recipe_hash"]
+    assert [line["step"] for line in lines(tmp_path / "run") if "loss" in line] == [1, 2, 3]
+
+
+def test_the_seed_is_part_of_the_run_and_the_micro_batch_is_not(world, tmp_path):
+    base = train(world, tmp_path / "a", "heads", dropout=0.0)
+    quick = {**SINGLE, "micro_batch_size": 2}
+    split = train(world, tmp_path / "b", "heads", execution=quick, dropout=0.0)
+    assert split["recipe_hash"] == base["recipe_hash"]
+    losses = [[line["loss"] for line in lines(tmp_path / name) if "loss" in line] for name in "ab"]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    other = train(world, tmp_path / "c", "heads", seed=2, dropout=0.0)
+    assert other["recipe_hash"] != base["recipe_hash"]
+
+
+@pytest.mark.parametrize("family", ["text2text", "heads"])
+def test_the_second_phase_continues_the_first(world, tmp_path, family):
+    folder, _ = world
+    first = train(world, tmp_path / "one", family)
+    second = train(world, tmp_path / "two", family, parent=tmp_path / "one", max_steps=1, learning_rate=1e-12)
+    body = "model.safetensors" if family == "text2text" else "encoder/model.safetensors"
+    one, two = (load_file(tmp_path / name / "weights" / body) for name in ("one", "two"))
+    assert all(torch.allclose(one[k], two[k], atol=1e-6) for k in one)
+    assert second["identity"]["parent"] == first["digest"]
+    assert second["identity"]["pretrained"] == read_json(folder / family / "manifest.json")["digest"]
+    if family == "heads":
+        a, b = (load_file(tmp_path / name / "weights" / "heads.safetensors") for name in ("one", "two"))
+        assert not all(torch.allclose(a[k], b[k], atol=1e-6) for k in a)
+
+
+def test_several_tasks_share_a_run(world, tmp_path):
+    for family in ("text2text", "heads"):
+        manifest = train(world, tmp_path / family, family, tasks=(NLI, "xglue/pos"), max_steps=3)
+        assert set(manifest["dev"]) == {NLI, "xglue/pos"}
+
+
+def test_frozen_embeddings_do_not_move_and_the_output_matrix_does(world, tmp_path):
+    folder, data = world
+    recipe = tiny.recipe("text2text", [NLI])
+    recipe["model"]["freeze"] = "embeddings"
+    run(recipe, {NLI: data[NLI]}, folder / "text2text", folder / "text2text", tmp_path / "run", SINGLE)
+    before = load_file(folder / "text2text" / "model" / "model.safetensors")
+    after = load_file(tmp_path / "run" / "weights" / "model.safetensors")
+    assert torch.equal(before["shared.weight"], after["shared.weight"])
+    assert not torch.equal(before["lm_head.weight"], after["lm_head.weight"])
+
+
+def test_epochs_and_caps_set_the_number_of_steps(world, tmp_path):
+    manifest = train(world, tmp_path / "run", max_steps=None, epochs=2, train_examples=20, dev_examples=5)
+    assert manifest["counts"]["train_examples"] == 20
+    assert manifest["counts"]["dev_examples"] == 5
+    assert manifest["counts"]["steps"] == 6  # 2 epochs of 8 + 8 + 4
+    assert lines(tmp_path / "run")[-1]["epoch"] == 2.0
+
+
+def test_a_cap_takes_the_first_of_one_shuffle():
+    rows = tiny.nli(50)
+    assert choose(rows, 10, 1, "train") == choose(rows, 20, 1, "train")[:10]
+    assert choose(rows, 10, 1, "train") != choose(rows, 10, 2, "train")
+    assert choose(rows, 80, 1, "train") == rows
+
+
+def test_the_best_of_dev_is_kept(world, tmp_path, monkeypatch):
+    from stiltgrid.training import trainer
+
+    scores = iter([10.0, 30.0, 20.0, 30.0])
+    monkeypatch.setattr(trainer, "score_language", lambda *a: ({"accuracy": next(scores)}, {}))
+    best = train(world, tmp_path / "best", max_steps=8, evaluations=4, selection="best_dev")
+    assert best["counts"]["selected_step"] == 4
+    assert best["dev"][NLI]["accuracy"] == 30.0
+    scores = iter([1.0] * 4)
+    last = train(world, tmp_path / "last", max_steps=8, evaluations=4)
+    assert last["counts"]["selected_step"] == 8
+    paths = [tmp_path / n / "weights" / "model.safetensors" for n in ("best", "last")]
+    assert file_sha256(paths[0]) != file_sha256(paths[1])
+
+
+def test_patience_ends_a_run_early(world, tmp_path, monkeypatch):
+    from stiltgrid.training import trainer
+
+    scores = iter([30.0, 20.0, 10.0, 99.0])
+    monkeypatch.setattr(trainer, "score_language", lambda *a: ({"accuracy": next(scores)}, {}))
+    manifest = train(world, tmp_path / "run", max_steps=8, evaluations=4, selection="best_dev", patience=2)
+    assert manifest["counts"]["steps"] == 6
+    assert manifest["counts"]["selected_step"] == 2
+
+
+def test_a_loss_that_is_no_number_is_a_failure_with_its_step(world, tmp_path):
+    with pytest.raises(StiltgridError, match=r"the loss is (nan|inf) at step [23]"):
+        train(world, tmp_path / "run", learning_rate=1e30, warmup_ratio=0.0, max_grad_norm=None)
+    assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+def test_a_full_disk_says_so(world, tmp_path, monkeypatch):
+    from stiltgrid.training import trainer
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(trainer, "save_weights", full)
+    with pytest.raises(StiltgridError, match="the disk is full"):
+        train(world, tmp_path / "run", max_steps=1)
+    monkeypatch.undo()
+    train(world, tmp_path / "run", max_steps=1)
+
+
+def test_signals_are_given_back(world, tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(StiltgridError, match="at step"):
+        train(world, tmp_path / "run", learning_rate=1e30, warmup_ratio=0.0, max_grad_norm=None)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused():
+    with pytest.raises(StiltgridError, match="batch_size 8 is not a multiple of 1 devices x micro_batch_size 3"):
+        split_batch(8, {"micro_batch_size": 3}, 1)
+    assert split_batch(8, {"micro_batch_size": 2}, 2).accumulation == 2
+    assert split_batch(8, {"micro_batch_size": 64}, 2).micro_batch == 4
+
+
+def test_too_long_inputs_for_the_encoder_are_refused(world, tmp_path):
+    with pytest.raises(StiltgridError, match="takes at most 128 tokens"):
+        train(world, tmp_path / "run", "heads", max_input_length=512)
+
+
+def test_missing_dev_data_is_named(world, tmp_path):
+    folder, data = world
+    recipe = tiny.recipe("heads", [NLI])
+    with pytest.raises(StiltgridError, match="xglue/xnli: no dev examples"):
+        run(recipe, {NLI: {"train": data[NLI]["train"]}}, folder / "heads", folder / "heads", tmp_path, SINGLE)
+
+
+def test_precision_is_bf16_or_fp32_and_never_fp16():
+    assert resolve("fp32") == "fp32"
+    assert resolve("auto") in ("bf16", "fp32")
+    with pytest.raises(StiltgridError, match="fp16"):
+        resolve("fp16")
+
+
+def test_bf16_keeps_float32_weights(world, tmp_path):
+    manifest = train(world, tmp_path / "run", precision="bf16", max_steps=2)
+    assert manifest["execution"]["precision"] == "bf16"
+    state = load_file(tmp_path / "run" / "weights" / "model.safetensors")
+    assert {t.dtype for t in state.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
+@pytest.mark.parametrize("schedule", ["linear", "constant"])
+def test_optimizers_and_schedules(world, tmp_path, optimizer, schedule):
+    train(world, tmp_path / "run", "heads", optimizer=optimizer, schedule=schedule, warmup_ratio=0.5)
+    rates = [line["learning_rate"] for line in lines(tmp_path / "run") if "loss" in line]
+    assert rates[0] < rates[2]
+    assert rates[-1] < rates[3] if schedule == "linear" else rates[-1] == rates[3]
+
+
+def test_gradient_checkpointing_changes_nothing(world, tmp_path):
+    for family in ("text2text", "heads"):
+        digests = [
+            train(world, tmp_path / f"{family}{on}", family, execution={**SINGLE, "gradient_checkpointing": on})
+            for on in (False, True)
+        ]
+        assert digests[0]["weights"] == digests[1]["weights"]
+
+
+def test_a_checkpoint_without_its_marker_or_a_file_is_ignored(tmp_path):
+    for step in (1, 2, 3):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "weights").write_text("1234")
+        if step < 3:
+            checkpoints.mark(folder, {"history": []})
+    (tmp_path / "checkpoint-2" / "weights").write_text("12")
+    assert checkpoints.newest(tmp_path)[0].name == "checkpoint-1"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint-1"]
+
+
+def test_commands_of_the_strategies():
+    assert command(["train.py", "x"], SINGLE) == [sys.executable, "train.py", "x"]
+    many = command(["train.py"], {"strategy": "ddp", "devices": 2})
+    assert many[1:] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "train.py"]
+    with pytest.raises(StiltgridError, match="did you mean 'zero3'"):
+        command(["train.py"], {"strategy": "zero", "devices": 2})
+    with pytest.raises(StiltgridError, match="single on 4 devices"):
+        command(["train.py"], {"strategy": "single", "devices": 4})
+
+
+def test_ranks_that_were_not_started_are_missed(world, tmp_path):
+    with pytest.raises(StiltgridError, match="asks for 2 processes"):
+        train(world, tmp_path / "run", execution={"strategy": "ddp", "devices": 2})
+
+
+def test_two_processes_cannot_train_in_one_folder(world, tmp_path):
+    from stiltgrid.train import _lock
+
+    held = _lock(tmp_path / "run")
+    with pytest.raises(StiltgridError, match="another process is training here"):
+        train(world, tmp_path / "run", max_steps=1)
+    held.close()
+    train(world, tmp_path / "run", max_steps=1)
+
+
+def start(world, tmp_path: Path, out: str, family: str = "text2text", **training) -> subprocess.Popen:
+    """Start a training process of 40 steps with a checkpoint every 4."""
+    folder, data = world
+    (tmp_path / "script.py").write_text(SCRIPT)
+    write_json(
+        tmp_path / f"{out}.json",
+        {
+            "recipe": tiny.recipe(family, [NLI], max_steps=40, evaluations=4, **training),
+            "data": {NLI: data[NLI]},
+            "pretrained": str(folder / family),
+            "out": str(tmp_path / out),
+            "execution": {**SINGLE, "checkpoint_steps": 4},
+        },
+    )
+    return subprocess.Popen(
+        [sys.executable, str(tmp_path / "script.py"), str(tmp_path / f"{out}.json")],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    while not path.exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.002)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["text2text", "heads"])
+def test_sigkill_and_rerun_end_at_the_same_weights(world, tmp_path, family):
+    """Bit for bit: data order, learning rate, dropout masks, dev history, the best weights."""
+    whole = start(world, tmp_path, "whole", family, selection="best_dev")
+    assert whole.wait() == 0, whole.stderr.read()
+    for step in (8, 24):
+        killed = start(world, tmp_path, "killed", family, selection="best_dev")
+        wait_for(tmp_path / "killed" / "training" / f"checkpoint-{step}" / checkpoints.MARKER, killed)
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+        assert not (tmp_path / "killed" / "manifest.json").exists()
+    last = start(world, tmp_path, "killed", family, selection="best_dev")
+    _, log = last.communicate()
+    assert last.returncode == 0, log
+    assert "resumed from step" in log
+    a, b = (read_json(tmp_path / name / "manifest.json") for name in ("whole", "killed"))
+    assert a["weights"] == b["weights"] and a["digest"] == b["digest"]
+    assert lines(tmp_path / "whole") == lines(tmp_path / "killed")
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_the_rerun_goes_on(world, tmp_path):
+    asked = start(world, tmp_path, "run")
+    wait_for(tmp_path / "run" / "training" / "checkpoint-8" / checkpoints.MARKER, asked)
+    asked.send_signal(signal.SIGTERM)
+    _, log = asked.communicate()
+    assert asked.returncode == 1
+    assert "stopped by a signal at step" in log and "run the same command again" in log
+    again = start(world, tmp_path, "run")
+    _, log = again.communicate()
+    assert again.returncode == 0 and "resumed from step" in log

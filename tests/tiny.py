@@ -1,0 +1,214 @@
+"""The smallest real models, tokenizers and data that the tests of the torch room train on."""
+
+import random
+import string
+from pathlib import Path
+from typing import Any
+
+from stiltgrid.artifacts import digest, write_json
+from stiltgrid.examples import Example, write_examples
+from stiltgrid.tasks.registry import task
+
+WORDS = [
+    "the",
+    "cat",
+    "dog",
+    "sees",
+    "runs",
+    "in",
+    "park",
+    "not",
+    "happy",
+    "sad",
+    "big",
+    "small",
+    "red",
+    "blue",
+    "good",
+    "bad",
+    "maybe",
+    "yes",
+    "no",
+    "house",
+    "tree",
+]
+WORDS += [
+    "premise",
+    ":",
+    "hypothesis",
+    "xnli",
+    "pos",
+    "nc",
+    "query",
+    "answer",
+    "qp",
+    "ent",
+    "con",
+    "neutral",
+    "NOUN",
+    "VERB",
+    "DET",
+    "entailment",
+]
+
+
+def words_of(*tasks: str) -> list[str]:
+    """Return the vocabulary's words and the verbalisers of these tasks."""
+    return WORDS + [text for name in tasks for text in task(name).labels.values()]
+
+
+def _unigram(specials: list[str], unknown: int, words: list[str], tail: list[str]) -> Any:
+    from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
+
+    pieces = [(s, 0.0) for s in specials]
+    pieces += [(f"▁{w}", -3.0) for w in dict.fromkeys(words)]
+    pieces += [(c, -8.0) for c in "▁" + string.ascii_letters + string.digits + string.punctuation + "中国人民大学"]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=unknown, byte_fallback=False))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.add_special_tokens([AddedToken(s, normalized=False) for s in specials + tail])
+    return tokenizer
+
+
+def t5_tokenizer(words: list[str] | None = None) -> Any:
+    """Unigram, `</s>` after the text, 100 sentinels at the end of the vocabulary as mT5 has them."""
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = _unigram(
+        ["<pad>", "</s>", "<unk>"],
+        2,
+        words or words_of("xglue/pos", "xglue/xnli"),
+        [f"<extra_id_{i}>" for i in reversed(range(100))],
+    )
+    tokenizer.post_processor = TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
+    )
+    return tokenizer
+
+
+def xlmr_tokenizer() -> Any:
+    """Unigram with XLM-R's special pieces."""
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = _unigram(["<s>", "<pad>", "</s>", "<unk>"], 3, WORDS, [])
+    tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return tokenizer
+
+
+def mt5_config(vocabulary: int, **changes: Any) -> Any:
+    from transformers import MT5Config
+
+    sizes = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 1, "num_heads": 2}
+    return MT5Config(vocab_size=vocabulary, decoder_start_token_id=0, **{**sizes, **changes})
+
+
+def save_mt5(folder: Path, seed: int = 0, **changes: Any) -> Path:
+    """Write a tiny mT5, its output matrix apart from its embedding, and its tokenizer."""
+    import torch
+
+    from stiltgrid.models import UntiedMT5, save_model
+
+    tokenizer = t5_tokenizer()
+    torch.manual_seed(seed)
+    model = UntiedMT5(mt5_config(tokenizer.get_vocab_size() + 4, **changes))
+    save_model(model, folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def save_xlmr(folder: Path, seed: int = 0) -> Path:
+    """Write a tiny XLM-R and its tokenizer."""
+    import torch
+    from transformers import XLMRobertaConfig, XLMRobertaModel
+
+    tokenizer = xlmr_tokenizer()
+    torch.manual_seed(seed)
+    config = XLMRobertaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=130,
+        type_vocab_size=1,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+    )
+    XLMRobertaModel(config, add_pooling_layer=False).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def pretrained(folder: Path, family: str) -> Path:
+    """Write a pretrained directory: model, tokenizer, manifest."""
+    (save_mt5 if family == "text2text" else save_xlmr)(folder / "model")
+    record = {"schema_version": 1, "kind": "pretrained", "family": family, "source": "tiny", "revision": None}
+    write_json(folder / "manifest.json", {**record, "path": "model", "digest": digest(family), "parameters": 1})
+    return folder
+
+
+def nli(number: int, seed: int = 0) -> list[Example]:
+    """Sentence pairs whose label can be read off the hypothesis."""
+    rng = random.Random(seed)
+    ends = {"entailment": "yes good", "neutral": "maybe", "contradiction": "no bad"}
+    rows = []
+    for i in range(number):
+        premise = " ".join(rng.choices(WORDS[:20], k=rng.randint(2, 12)))
+        label = rng.choice(list(ends))
+        rows.append(Example(str(i), str(i), {"premise": premise, "hypothesis": f"the {ends[label]}"}, label))
+    return rows
+
+
+def tagged(number: int, seed: int = 0, longest: int = 9) -> list[Example]:
+    """Sentences in which each word has one tag."""
+    rng = random.Random(seed)
+    tags = {"the": "DET", "cat": "NOUN", "dog": "NOUN", "park": "NOUN", "sees": "VERB", "runs": "VERB", "big": "ADJ"}
+    rows = []
+    for i in range(number):
+        words = tuple(rng.choices(list(tags), k=rng.randint(1, longest)))
+        rows.append(Example(str(i), str(i), words=words, tags=tuple(tags[w] for w in words)))
+    return rows
+
+
+def write_data(folder: Path, task: str, train: list[Example], dev: list[Example]) -> dict[str, dict[str, list[str]]]:
+    """Write a task's example files and return them in the form that training takes."""
+    paths = {}
+    for split, rows in (("train", train), ("dev", dev)):
+        path = folder / task / f"{split}.en.parquet"
+        write_examples(path, rows, {"task": task, "split": split, "language": "en"})
+        paths[split] = [str(path)]
+    return {task: paths}
+
+
+def recipe(family: str, tasks: list[str], seed: int = 1, **training: Any) -> dict[str, Any]:
+    """A complete recipe with small numbers."""
+    values = {
+        "optimizer": "adamw",
+        "learning_rate": 3e-3,
+        "schedule": "linear",
+        "warmup_ratio": 0.1,
+        "weight_decay": 0.01,
+        "max_grad_norm": 1.0,
+        "batch_size": 8,
+        "epochs": None,
+        "max_steps": 6,
+        "max_input_length": 64,
+        "train_examples": None,
+        "dev_examples": None,
+        "selection": "last_step",
+        "evaluations": 1,
+        "patience": None,
+        "precision": "fp32",
+        "dropout": 0.1,
+    }
+    return {
+        "version": 1,
+        "phase": "target",
+        "model": {"name": "tiny", "family": family, "pooling": "first", "freeze": "none"},
+        "tasks": tasks,
+        "mixing": "proportional",
+        "training": {**values, **training},
+        "seed": seed,
+    }

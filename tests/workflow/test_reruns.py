@@ -1,0 +1,184 @@
+"""What reruns what, through real Snakemake: nothing dear for an edit that changes no result, nothing stale reported."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pandas as pd
+import pytest
+
+from stiltgrid.artifacts import read_json
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+
+TABLES = {"collect": 1, "build_tables": 1}
+
+
+def test_after_a_complete_run_there_is_nothing_to_do(mini):
+    assert mini.planned() == {}
+    assert mini.path("tables/main.md").read_text(encoding="utf-8").count("|") > 10
+    scores = pd.read_parquet(mini.path("analysis/scores.parquet"))
+    assert set(scores["status"]) == {"done"}
+    assert len(scores[scores["main"]]) == 2 * 2 * 2
+
+
+def test_one_deleted_prediction_is_one_predict_job_and_what_follows(mini):
+    before = mini.path("predictions/tiny/mnli/xnli/seed1/de.parquet").read_bytes()
+    mini.path("predictions/tiny/mnli/xnli/seed1/de.parquet").unlink()
+    expected = {"predict_xnli": 1, "score_xnli": 1} | TABLES
+    assert mini.planned() == expected
+    assert mini.planned("tables") == expected | {"tables": 1}
+    mini.run()
+    assert "2 of 2 languages in the store; computing: none" in mini.log("predict/tiny/mnli/xnli/seed1")
+    assert mini.path("predictions/tiny/mnli/xnli/seed1/de.parquet").read_bytes() == before
+    assert mini.planned() == {}
+
+
+def test_an_added_language_adds_only_its_cells(mini):
+    mini.config["targets"]["xnli"]["languages"] = ["en", "de", "es"]
+    assert mini.planned() == {"data": 1, "predict_xnli": 2, "score_xnli": 2} | TABLES
+    mini.run()
+    for arm in ("none", "mnli"):
+        assert "2 of 3 languages in the store; computing: es" in mini.log(f"predict/tiny/{arm}/xnli/seed1")
+    assert mini.planned() == {}
+
+
+def test_an_added_seed_adds_only_its_runs(mini):
+    mini.config["seeds"] = 2
+    assert (
+        mini.planned()
+        == {
+            "train_intermediate": 1,
+            "train_target": 4,
+            **{"predict_xnli": 2, "predict_pos": 2, "score_xnli": 2, "score_pos": 2},
+        }
+        | TABLES
+    )
+
+
+def test_an_added_intermediate_adds_only_its_column(mini):
+    mini.config["intermediates"]["qqp"] = {"tasks": ["qqp"]}
+    assert (
+        mini.planned()
+        == {
+            **{"data": 2, "train_intermediate": 1, "train_target": 2},
+            **{"predict_xnli": 1, "predict_pos": 1, "score_xnli": 1, "score_pos": 1},
+        }
+        | TABLES
+    )
+
+
+def test_a_learning_rate_of_one_intermediate_reruns_only_its_column(mini):
+    old = read_json(mini.path("checkpoints/tiny/mnli/seed1/manifest.json"))
+    untouched = mini.path("checkpoints/tiny/none/xnli/seed1/manifest.json")
+    time_before = untouched.stat().st_mtime_ns
+    mini.config["intermediates"]["mnli"]["training"] = {"learning_rate": 3e-3}
+    assert (
+        mini.planned()
+        == {
+            **{"train_intermediate": 1, "train_target": 2},
+            **{"predict_xnli": 1, "predict_pos": 1, "score_xnli": 1, "score_pos": 1},
+        }
+        | TABLES
+    )
+    mini.run()
+    new = read_json(mini.path("checkpoints/tiny/mnli/seed1/manifest.json"))
+    assert new["recipe_hash"] != old["recipe_hash"] and new["digest"] != old["digest"]
+    assert untouched.stat().st_mtime_ns == time_before
+    # the table reports the new chain, not the old one
+    score = read_json(mini.path("scores/tiny/mnli/xnli/seed1/de.json"))
+    child = read_json(mini.path("checkpoints/tiny/mnli/xnli/seed1/manifest.json"))
+    assert score["model_digest"] == child["digest"]
+    assert mini.planned() == {}
+
+
+def test_a_titles_change_makes_tables_anew_and_nothing_else(mini):
+    mini.config["models"]["tiny"]["title"] = "Smallest"
+    assert mini.planned() == TABLES
+    mini.run()
+    assert "Smallest" in mini.path("tables/main.md").read_text(encoding="utf-8")
+
+
+def test_a_speed_setting_reruns_nothing(mini):
+    mini.config["models"]["tiny"]["execution"] = {"micro_batch_size": 4, "predict_batch_size": 3}
+    assert mini.planned() == {}
+
+
+def test_a_comment_in_any_python_file_retrains_nothing(mini):
+    checkout = mini.folder / "checkout"
+    files = [f for kind in ("stiltgrid/**/*.py", "workflow/scripts/*.py", "rules/*.smk") for f in checkout.glob(kind)]
+    assert len(files) > 30
+    for path in files:
+        path.write_text(path.read_text(encoding="utf-8") + "\n# a comment\n", encoding="utf-8")
+    assert mini.planned() == {}
+
+
+def test_touched_sources_with_the_same_content_rerun_nothing(mini):
+    for path in (mini.folder / "source").rglob("*.*"):
+        os.utime(path)
+    assert mini.planned() == {}
+
+
+def test_sources_that_were_moved_away_rerun_nothing(mini):
+    (mini.folder / "source").rename(mini.folder / "archived")
+    assert mini.planned() == {}
+
+
+def test_rereading_the_same_rows_trains_nothing_again(mini):
+    weights = mini.path("checkpoints/tiny/mnli/xnli/seed1/weights/model.safetensors")
+    time_before = weights.stat().st_mtime_ns
+    mini.run("--forcerun", "data")
+    # Snakemake cannot cut off early, so the jobs ran; each found its recipe unchanged
+    assert "nothing to train" in mini.log("train/tiny/mnli/xnli/seed1")
+    assert "computing: none" in mini.log("predict/tiny/mnli/xnli/seed1")
+    assert weights.stat().st_mtime_ns == time_before
+    assert mini.planned() == {}
+
+
+def test_changed_rows_of_one_task_retrain_what_rests_on_them(mini):
+    path = mini.folder / "source" / "MNLI" / "train.tsv"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]), encoding="utf-8")
+    planned = mini.planned()
+    assert planned["train_intermediate"] == 1 and planned["train_target"] == 2 and planned["data"] == 1
+
+
+def test_killed_training_resumes_and_ends_as_if_uninterrupted(mini):
+    """SIGKILL in mid-training, then the same command again: same weights as a run that was never killed."""
+    run = "checkpoints/tiny/none/xnli/seed1"
+    mini.config["training"].update(max_steps=200, evaluations=2)
+    mini.config["models"]["tiny"]["execution"] = {"checkpoint_minutes": 1e-4}
+    whole = mini.copy(mini.folder.parent / "whole")
+    target = f"results/mini/{run}/manifest.json"
+    whole.run(target)
+
+    with (mini.folder / "killed.log").open("wb") as log:
+        process = subprocess.Popen(
+            mini.command(target), cwd=mini.folder, env=mini.environment(), stdout=log, stderr=log
+        )
+        marks = mini.path(f"{run}/training")
+        deadline = time.monotonic() + 120
+        while not list(marks.glob("checkpoint-*/complete.json")):
+            assert time.monotonic() < deadline and process.poll() is None, (mini.folder / "killed.log").read_text()
+            time.sleep(0.02)
+        # the training script is a grandchild; it is the process that holds the run's config and target
+        found = subprocess.run(["ps", "-ww", "-eo", "pid,args"], text=True, capture_output=True, check=True).stdout
+        pids = [
+            int(line.split()[0])
+            for line in found.splitlines()
+            if f"{mini.folder}/checkout/workflow/scripts/train.py" in line and "python" in line.split()[1]
+        ]
+        assert pids
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        assert process.wait(timeout=60) != 0
+    assert not mini.path(f"{run}/manifest.json").exists()
+
+    mini.run(target)
+    assert re.search(r"resum\w+ .*step \d+", mini.log("train/tiny/none/xnli/seed1"))
+    one, two = read_json(mini.path(f"{run}/manifest.json")), read_json(whole.path(f"{run}/manifest.json"))
+    assert one["weights"] == two["weights"]
+    assert one["dev"] == two["dev"]
+    assert one["digest"] == two["digest"]

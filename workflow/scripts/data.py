@@ -1,0 +1,55 @@
+"""Read one split of one task from its original release format into the example schema.
+
+Writes results/<grid>/data/<suite>/<task>/<split>.<language>.parquet and its sidecar with the fingerprint.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from stiltgrid.config import load
+from stiltgrid.errors import StiltgridError
+from stiltgrid.examples import write_examples
+from stiltgrid.grid import DataFile, Grid
+from stiltgrid.readers import read_source
+from stiltgrid.scripting import parser, run_main
+from stiltgrid.tasks.registry import task
+from stiltgrid.wiring import source_folder
+
+EXAMPLES = "python workflow/scripts/data.py --config config.yaml --task xglue/xnli --split test --language de"
+
+
+def main(argv: Sequence[str] | None) -> None:
+    """Read, check, write."""
+    options = parser(__doc__, EXAMPLES)
+    options.add_argument("--config", required=True, help="config file")
+    options.add_argument("--task", required=True, help="suite/task")
+    options.add_argument("--split", required=True, choices=["train", "dev", "test"])
+    options.add_argument("--language", required=True)
+    args = options.parse_args(argv)
+    grid = Grid(load(args.config))
+    row, source = task(args.task), grid.source(args.task)
+    if source is None:
+        raise StiltgridError(
+            f"sources: no folder for {row.name}; write in the config\n"
+            f"  sources: {{{row.suite}: {{path: <folder of the original files>}}}}\n({row.title}: {row.url})"
+        )
+    folder = Path(source_folder(grid, source.path))
+    examples, about = read_source(
+        row,
+        source.layout_of(args.split),
+        folder,
+        args.split,
+        args.language,
+        files=source.files,
+        rows=source.rows.get(args.split),
+    )
+    for warning in about.get("warnings", ()):
+        logging.warning("%s", warning)
+    path = grid.paths.data(DataFile(row.name, args.split, args.language))
+    record = write_examples(path, examples, about)
+    logging.info("%s: %d examples, fingerprint %s", path, record["examples"], record["fingerprint"][:12])
+
+
+if __name__ == "__main__":
+    run_main(main)

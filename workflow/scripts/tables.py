@@ -1,0 +1,36 @@
+"""Render the result tables in Markdown, CSV and LaTeX from the collected scores.
+
+Nothing is computed here but means; a missing cell shows as missing, and no average hides one.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from stiltgrid.collect import read_scores
+from stiltgrid.config import load
+from stiltgrid.grid import Grid
+from stiltgrid.paper.tables import write_tables
+from stiltgrid.scripting import parser, run_main
+
+EXAMPLES = "python workflow/scripts/tables.py --config config/demo.yaml --show"
+
+
+def main(argv: Sequence[str] | None) -> None:
+    """Write every table."""
+    options = parser(__doc__, EXAMPLES)
+    options.add_argument("--config", required=True, help="config file")
+    options.add_argument("--scores", help="collected scores (default: results/<grid>/analysis/scores.parquet)")
+    options.add_argument("--out", help="folder (default: results/<grid>/tables)")
+    options.add_argument("--show", action="store_true", help="print the main table")
+    args = options.parse_args(argv)
+    grid = Grid(load(args.config))
+    folder = Path(args.out or grid.paths.tables)
+    written = write_tables(grid, read_scores(args.scores or grid.paths.scores), folder)
+    logging.info("%s: %d files", folder, len(written))
+    if args.show:
+        print((folder / "main.md").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    run_main(main)
