@@ -105,9 +105,16 @@ def test_one_endless_word_keeps_its_tag_and_is_counted(mt5, xlmr, family):
     assert all(len(f.input_ids) <= 16 for f in features)
 
 
-def test_two_tags_with_one_first_token_are_named(mt5):
+def test_two_tags_with_one_first_piece_are_told_apart_by_the_next(mt5):
     row = POS.model_copy(update={"labels": {"NOUN": "cat park", "VERB": "cat sees"}})
-    with pytest.raises(StiltgridError, match=r"'NOUN'.*'VERB'.*share their first token"):
+    made = Setup(load_tokens(mt5), {row.name: row}, 64)
+    cat, sees = made.tokens.ids(["cat sees"])[0]
+    assert text2text.tag_tokens(made, row) == [cat, sees]
+
+
+def test_tags_that_no_single_token_tells_apart_are_named(mt5):
+    row = POS.model_copy(update={"labels": {"NOUN": "cat park", "VERB": "cat"}})
+    with pytest.raises(StiltgridError, match=r"'NOUN'.*'VERB'.*cannot be told apart by one token"):
         text2text.check(Setup(load_tokens(mt5), {row.name: row}, 64))
 
 

@@ -126,7 +126,7 @@ def _initialise(model: Any, vectors: np.ndarray, axes: np.ndarray, rank: int) ->
                 for layer in block.layer[:-1]:
                     attention = layer.SelfAttention if hasattr(layer, "SelfAttention") else layer.EncDecAttention
                     for head in range(seekers):
-                        equal = some(content, head * size) * (4 / size) ** 0.5
+                        equal = some(content, head * size) * (8 / size) ** 0.5 / 2**0.5
                         attention.q.weight[rows(head)] = equal
                         attention.k.weight[rows(head)] = equal
         first = model.encoder.block[0].layer[0].SelfAttention

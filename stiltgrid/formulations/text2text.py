@@ -9,10 +9,10 @@ first. A label's score is its log-likelihood, normalised over the labels, so no 
 - otherwise every label is scored whole, with the encoder's output shared between them.
 
 Tagging. One sentinel a word, in parallel: input `pos <extra_id_0> They <extra_id_1> run`, decoder input the start
-token and the same sentinels; the decoder's output at a word's sentinel is the first token of its tag's verbaliser.
+token and the same sentinels; the decoder's output at a word's sentinel is the token of its tag (`tag_tokens`).
 All tags of a window come from one decoder pass, and there is exactly one tag a word by construction; a generated
 list of tags would need a pass a token and could be too short, too long or outside the tag set. The cost is that tags
-are independent given the input, and must be told apart by their first token. A sentence of more than 100 words, or of
+are independent given the input, and must be told apart by one token. A sentence of more than 100 words, or of
 too many tokens, is cut into consecutive windows. A word without any piece is still represented by its sentinel.
 """
 
@@ -40,6 +40,28 @@ def targets(setup: Setup, row: TaskRow) -> list[list[int]]:
     return ids
 
 
+def tag_tokens(setup: Setup, row: TaskRow) -> list[int]:
+    """Return the one token that stands for each tag, in the row's order.
+
+    It is the first piece of the tag's verbaliser that no earlier tag has taken: where a vocabulary cuts two
+    verbalisers into the same first piece, the second is told by its next.
+
+    Raises:
+        StiltgridError: if a tag has no piece of its own (it and the tag that has its first piece are named).
+    """
+    taken: dict[int, str] = {}
+    for tag, pieces in zip(row.labels, targets(setup, row), strict=True):
+        own = next((piece for piece in pieces if piece not in taken), None)
+        if own is None:
+            other = taken[pieces[0]]
+            raise StiltgridError(
+                f"{row.name}: tags {other!r} ({row.labels[other]!r}) and {tag!r} ({row.labels[tag]!r}) cannot be told "
+                f"apart by one token in the vocabulary of {setup.tokens.folder}; change a verbaliser"
+            )
+        taken[own] = tag
+    return list(taken)
+
+
 def first_tokens_differ(targets: Sequence[Sequence[int]]) -> bool:
     """Tell whether the first token alone tells every label apart."""
     return len({t[0] for t in targets}) == len(targets)
@@ -49,8 +71,8 @@ def check(setup: Setup) -> None:
     """Check that every task can be put as text to this vocabulary.
 
     Raises:
-        StiltgridError: for a kind that is not built; for two labels with equal tokens; for two tags whose
-            verbalisers share their first token (both named).
+        StiltgridError: for a kind that is not built; for two labels with equal tokens; for two tags that
+            no single token tells apart (both named).
     """
     short: dict[str, str] = {}
     for row in setup.rows.values():
@@ -59,18 +81,18 @@ def check(setup: Setup) -> None:
             raise StiltgridError(
                 f"{row.name} and {short[_short(row)]} share the prefix {_short(row)!r}; train them apart"
             )
+        if row.kind == "tagging":
+            tag_tokens(setup, row)
+            _ = setup.tokens.sentinels
+            continue
         seen: dict[tuple[int, ...], str] = {}
         for label, ids in zip(row.labels, targets(setup, row), strict=True):
-            key = tuple(ids[:1]) if row.kind == "tagging" else tuple(ids)
-            other = seen.setdefault(key, label)
+            other = seen.setdefault(tuple(ids), label)
             if other != label:
                 raise StiltgridError(
-                    f"{row.name}: labels {other!r} ({row.labels[other]!r}) and {label!r} ({row.labels[label]!r}) "
-                    f"{'share their first token' if row.kind == 'tagging' else 'have the same tokens'} in the "
-                    f"vocabulary of {setup.tokens.folder}; change a verbaliser"
+                    f"{row.name}: labels {other!r} ({row.labels[other]!r}) and {label!r} ({row.labels[label]!r}) have "
+                    f"the same tokens in the vocabulary of {setup.tokens.folder}; change a verbaliser"
                 )
-        if row.kind == "tagging":
-            _ = setup.tokens.sentinels
 
 
 def encode(setup: Setup, task: str, examples: Sequence[Example], labelled: bool) -> list[Feature]:
@@ -135,7 +157,7 @@ def _tagging(setup: Setup, row: TaskRow, examples: Sequence[Example], labelled: 
     budget = setup.max_input_length - len(prefix) - 1
     if budget < 2:
         raise StiltgridError(f"{row.name}: max_input_length {setup.max_input_length} leaves no room for a word")
-    first = [t[0] for t in targets(setup, row)]
+    first = tag_tokens(setup, row)
     sentinels = setup.tokens.sentinels
     flat = setup.tokens.ids([w for e in examples for w in e.words or ()])
     features = []
@@ -206,18 +228,19 @@ def log_probabilities(
     import torch
 
     row = setup.rows[task]
-    wanted = targets(setup, row)
+    tagging = row.kind == "tagging"
+    wanted = [[token] for token in tag_tokens(setup, row)] if tagging else targets(setup, row)
     device = next(model.parameters()).device
     batch = {name: tensor.to(device) for name, tensor in collate(setup, features).items()}
     encoded = model.encoder(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])[0]
-    if row.kind == "tagging" or (first_tokens_differ(wanted) and not whole_labels):
+    if tagging or (first_tokens_differ(wanted) and not whole_labels):
         asked = batch["decoder_input_ids"]
-        if row.kind != "tagging":
+        if not tagging:
             asked = asked[:, :1]
         hidden = model.decode(asked, encoded, batch["attention_mask"])
         logits = model.score_rows(hidden, torch.tensor([t[0] for t in wanted], device=device))
         scores = logits.float().log_softmax(-1).cpu()
-        shift = 1 if row.kind == "tagging" else 0
+        shift = 1 if tagging else 0
         return [scores[i, shift : shift + f.units].tolist() for i, f in enumerate(features)]
     totals = whole_label_scores(setup, model, wanted, encoded, batch["attention_mask"])
     return [[unit] for unit in totals.log_softmax(-1).cpu().tolist()]
