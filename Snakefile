@@ -14,11 +14,12 @@ sys.path.insert(0, str(workflow.basedir))
 
 
 from snakemake.exceptions import WorkflowError
-from stiltgrid.artifacts import digest, write_text
-from stiltgrid.config import validate
+from stiltgrid.artifacts import write_text
+from stiltgrid.config import load, validate
 from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import DataFile, Grid
-from stiltgrid.wiring import Wiring
+from stiltgrid.recipes import prediction_recipe, scoring_recipe
+from stiltgrid.wiring import Wiring, started_with
 
 # a config given by --configfile replaces the paper's; merging the two would mix their grids
 if not workflow.overwrite_configfiles:
@@ -27,20 +28,24 @@ if not workflow.overwrite_configfiles:
 
 
 try:
-    GRID = Grid(validate(config, " + ".join(map(str, workflow.overwrite_configfiles or ["config.yaml"]))))
+    for file in workflow.overwrite_configfiles or ["config.yaml"]:
+        load(file)  # what Snakemake's own loader lets pass: a key written twice
+    # on a cluster node: the config that the run was started with, whatever happened to the file meanwhile
+    RAW, SNAPSHOT = started_with(config, workflow.remote_exec)
+    GRID = Grid(validate(RAW, " + ".join(map(str, workflow.overwrite_configfiles or ["config.yaml"]))))
 except StiltgridError as error:
     raise WorkflowError(str(error)) from None
 
 PATHS, W = GRID.paths, Wiring(GRID)
 ENVIRONMENT = f"{workflow.basedir}/envs/stiltgrid.yaml"
-# jobs read the config that this run was started with, whatever happens to the file meanwhile
-SNAPSHOT = f"{PATHS.root}/config/{digest(config)[:12]}.json"
 # by environment, not by params: neither the place of the checkout nor the rest of the config may rerun a job
 os.environ.update(W.environment(workflow.basedir, SNAPSHOT))
 
 
 onstart:
-    write_text(SNAPSHOT, json.dumps(config, indent=1))  # keys keep their order: it is the tables' order
+    write_text(
+        SNAPSHOT, json.dumps(RAW, indent=1, ensure_ascii=False)
+    )  # keys keep their order: it is the tables' order
 
 
 wildcard_constraints:

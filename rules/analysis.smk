@@ -21,4 +21,4 @@ rule collect:
     message:
         "collect: all scores of grid {GRID.config.grid}"
     shell:
-        "python $STILTGRID_SCRIPTS/collect.py --config $STILTGRID_CONFIG --out {output} > {log} 2>&1"
+        'python "$STILTGRID_SCRIPTS/collect.py" --config "$STILTGRID_CONFIG" --out {output} > {log} 2>&1'

@@ -17,7 +17,7 @@ rule demo_sources:
     message:
         "demo: writing the miniature's data in the original layouts"
     shell:
-        "python $STILTGRID_SCRIPTS/demo_sources.py --out $(dirname {output}) > {log} 2>&1"
+        'python "$STILTGRID_SCRIPTS/demo_sources.py" --out $(dirname {output}) > {log} 2>&1'
 
 
 rule data:
@@ -41,5 +41,5 @@ rule data:
     message:
         "data: {wildcards.task} {wildcards.split} {wildcards.language}"
     shell:
-        "python $STILTGRID_SCRIPTS/data.py --config $STILTGRID_CONFIG --task {wildcards.task} --split {wildcards.split}"
+        'python "$STILTGRID_SCRIPTS/data.py" --config "$STILTGRID_CONFIG" --task {wildcards.task} --split {wildcards.split}'
         " --language {wildcards.language} > {log} 2>&1"

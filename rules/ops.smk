@@ -22,7 +22,7 @@ rule status:
     message:
         "status: {PATHS.root}/status.md"
     shell:
-        "python $STILTGRID_SCRIPTS/status.py --config $STILTGRID_CONFIG 2> >(tee {log} >&2)"
+        'python "$STILTGRID_SCRIPTS/status.py" --config "$STILTGRID_CONFIG" 2> >(tee {log} >&2)'
 
 
 rule plan:
@@ -44,7 +44,7 @@ rule plan:
     message:
         "plan: {PATHS.root}/plan.md"
     shell:
-        "python $STILTGRID_SCRIPTS/plan.py --config $STILTGRID_CONFIG 2> >(tee {log} >&2)"
+        'python "$STILTGRID_SCRIPTS/plan.py" --config "$STILTGRID_CONFIG" 2> >(tee {log} >&2)'
 
 
 rule preview:
@@ -66,6 +66,6 @@ rule preview:
     message:
         "preview: tables of what is there, in {PATHS.root}/preview"
     shell:
-        "( python $STILTGRID_SCRIPTS/collect.py --config $STILTGRID_CONFIG --partial --out {output.scores}"
-        " && python $STILTGRID_SCRIPTS/tables.py --config $STILTGRID_CONFIG --scores {output.scores} --out $(dirname {output.table}) --show )"
+        '( python "$STILTGRID_SCRIPTS/collect.py" --config "$STILTGRID_CONFIG" --partial --out {output.scores}'
+        ' && python "$STILTGRID_SCRIPTS/tables.py" --config "$STILTGRID_CONFIG" --scores {output.scores} --out $(dirname {output.table}) --show )'
         " 2> >(tee {log} >&2)"

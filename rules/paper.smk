@@ -21,4 +21,4 @@ rule build_tables:
     message:
         "tables: {PATHS.tables}"
     shell:
-        "python $STILTGRID_SCRIPTS/tables.py --config $STILTGRID_CONFIG --scores {input} > {log} 2>&1"
+        'python "$STILTGRID_SCRIPTS/tables.py" --config "$STILTGRID_CONFIG" --scores {input} > {log} 2>&1'

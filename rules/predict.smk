@@ -19,13 +19,14 @@ for _target in GRID.config.targets:
             ENVIRONMENT
         threads: W.predict_threads
         resources:
-            gpu=W.gpus,
+            gpu=W.predict_gpus,
             mem_mb=W.memory,
             runtime=W.predict_runtime,
         params:
             target=_target,
+            recipe=prediction_recipe(GRID, _target),
         message:
             "predict: {wildcards.model} after {wildcards.intermediate} on {params.target}, seed {wildcards.seed}"
         shell:
-            "STILTGRID_LOG={log} python $STILTGRID_SCRIPTS/predict.py --config $STILTGRID_CONFIG --model {wildcards.model}"
+            'STILTGRID_LOG={log} python "$STILTGRID_SCRIPTS/predict.py" --config "$STILTGRID_CONFIG" --model {wildcards.model}'
             " --intermediate {wildcards.intermediate} --target {params.target} --seed {wildcards.seed} > {log} 2>&1"

@@ -24,8 +24,9 @@ for _target in GRID.config.targets:
             runtime=10,
         params:
             target=_target,
+            recipe=scoring_recipe(GRID, _target),
         message:
             "score: {wildcards.model} after {wildcards.intermediate} on {params.target}, seed {wildcards.seed}"
         shell:
-            "STILTGRID_LOG={log} python $STILTGRID_SCRIPTS/score.py --config $STILTGRID_CONFIG --model {wildcards.model}"
+            'STILTGRID_LOG={log} python "$STILTGRID_SCRIPTS/score.py" --config "$STILTGRID_CONFIG" --model {wildcards.model}'
             " --intermediate {wildcards.intermediate} --target {params.target} --seed {wildcards.seed} > {log} 2>&1"

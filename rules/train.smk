@@ -3,6 +3,8 @@
 
 
 rule pretrained:
+    input:
+        W.pretrained_inputs,
     output:
         PATHS.pretrained("{model}"),
     log:
@@ -20,7 +22,7 @@ rule pretrained:
     message:
         "phase i: {wildcards.model}"
     shell:
-        "STILTGRID_LOG={log} python $STILTGRID_SCRIPTS/pretrained.py --config $STILTGRID_CONFIG --model {wildcards.model}"
+        'STILTGRID_LOG={log} python "$STILTGRID_SCRIPTS/pretrained.py" --config "$STILTGRID_CONFIG" --model {wildcards.model}'
         " > {log} 2>&1"
 
 
@@ -45,7 +47,7 @@ rule train_intermediate:
     message:
         "phase ii: {wildcards.model} on {wildcards.intermediate}, seed {wildcards.seed}"
     shell:
-        "STILTGRID_LOG={log} python $STILTGRID_SCRIPTS/train.py --config $STILTGRID_CONFIG --model {wildcards.model}"
+        'STILTGRID_LOG={log} python "$STILTGRID_SCRIPTS/train.py" --config "$STILTGRID_CONFIG" --model {wildcards.model}'
         " --intermediate {wildcards.intermediate} --seed {wildcards.seed} > {log} 2>&1"
 
 
@@ -70,5 +72,5 @@ rule train_target:
     message:
         "phase iii: {wildcards.model} after {wildcards.intermediate} on {wildcards.target}, seed {wildcards.seed}"
     shell:
-        "STILTGRID_LOG={log} python $STILTGRID_SCRIPTS/train.py --config $STILTGRID_CONFIG --model {wildcards.model}"
+        'STILTGRID_LOG={log} python "$STILTGRID_SCRIPTS/train.py" --config "$STILTGRID_CONFIG" --model {wildcards.model}'
         " --intermediate {wildcards.intermediate} --target {wildcards.target} --seed {wildcards.seed} > {log} 2>&1"

@@ -103,7 +103,8 @@ class Cost(Block):
 class Resources(Block):
     """Cluster resources of a model's train and predict jobs."""
 
-    gpus: int = Field(0, ge=0, description="GPUs a job (Snakemake resource `gpu`)")
+    gpus: int = Field(0, ge=0, description="GPUs a training job (Snakemake resource `gpu`)")
+    predict_gpus: int | None = Field(None, ge=0, description="GPUs a prediction job; null: 1 if training has any")
     mem_mb: int = Field(8000, ge=100, description="host memory")
     runtime: int = Field(240, ge=1, description="minutes a training job; doubled on each retry")
     predict_runtime: int = Field(60, ge=1, description="minutes a prediction job; doubled on each retry")

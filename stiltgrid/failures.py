@@ -1,12 +1,16 @@
 """The note that a failed run leaves, and that its success removes: `failed.json`."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from stiltgrid.artifacts import write_json
+
+OTHER_RANKS_WAIT = 3.0
+"""Seconds that ranks other than the first leave to the first for its note."""
 
 
 @contextmanager
@@ -25,7 +29,10 @@ def noting_failure(folder: Path | str, log: str | None = None) -> Iterator[None]
         yield
     except BaseException as error:
         reason = str(error).strip() or type(error).__name__
-        if not isinstance(error, KeyboardInterrupt):
+        # the first rank's reason is the cause; the others mostly see their connection close
+        if int(os.environ.get("RANK", "0")) > 0:
+            time.sleep(OTHER_RANKS_WAIT)
+        if not isinstance(error, KeyboardInterrupt) and not (os.environ.get("RANK", "0") != "0" and note.exists()):
             when = datetime.now(UTC).isoformat(timespec="seconds")
             # a full disk must not hide the error that it caused
             try:

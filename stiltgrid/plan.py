@@ -11,8 +11,8 @@ evaluations, padding and recomputed activations are not counted apart, they belo
 
 *Device hours* = FLOP / (device_tflops x 1e12 x utilisation) / 3600, unless completed runs of the same model,
 phase and target (phase iii) or arm (phase ii) have been measured: then the mean of their seconds x devices /
-3600. For prediction: the mean seconds of a cell of the same model and target, which prediction files record,
-x devices.
+3600. For prediction: the mean seconds of a cell of the same model and target, which prediction files record;
+prediction runs on one device.
 
 *Rows* come from the prepared data file's sidecar, else from the task row's published sizes.
 
@@ -287,8 +287,7 @@ def plan(grid: Grid, states: dict[Cell, State] | None = None) -> Plan:
     for cell in predicted:
         seconds = read_metadata(paths.prediction(cell)).get("seconds")
         if isinstance(seconds, int | float):
-            devices = grid.config.models[cell.model].execution.devices
-            costs.seconds[cell.model, "predict", cell.target].append(seconds * devices)
+            costs.seconds[cell.model, "predict", cell.target].append(seconds)
 
     files = {grid.evaluation(cell.target, cell.language) for cell in cells}
     for arm in arms:
@@ -305,7 +304,7 @@ def plan(grid: Grid, states: dict[Cell, State] | None = None) -> Plan:
     ]
     for stage in ("train phase ii", "train phase iii", "predict"):
         for model in needed:
-            devices = grid.config.models[model].execution.devices
+            devices = 1 if stage == "predict" else grid.config.models[model].execution.devices
             if stage == "train phase ii":
                 own = {a: m for a, m in arms.items() if a.model == model}
                 left = [costs.training(*a[:2], None, a.seed) for a, m in own.items() if m is None]

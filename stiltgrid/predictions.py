@@ -49,7 +49,7 @@ def write_predictions(path: Path | str, predictions: Sequence[Prediction], about
     record = {**about, "schema_version": SCHEMA_VERSION, "rows": len(predictions)}
     table = table.replace_schema_metadata({"stiltgrid": canonical_json(record)})
     with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
 def read_metadata(path: Path | str) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def read_predictions(path: Path | str) -> list[Prediction]:
 
     read_metadata(path)
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, page_checksum_verification=True)
     except (pa.ArrowInvalid, OSError) as error:
         raise StiltgridError(f"{path}: damaged Parquet pages ({error}); remove it and run again") from None
     columns = [table[name].to_pylist() for name in ("id", "label", "scores", "value", "tags")]

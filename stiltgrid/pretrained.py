@@ -12,7 +12,7 @@ from stiltgrid.errors import StiltgridError
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
-# weights once, not every framework's copy of them
+# PyTorch's weights, not the copies for other frameworks
 HUB_FILES = ["config.json", "generation_config.json", "*.safetensors*", "pytorch_model*.bin*"]
 HUB_TOKENIZER = ["tokenizer*", "spiece.model", "sentencepiece*", "special_tokens_map.json", "vocab*", "merges.txt"]
 
@@ -24,9 +24,11 @@ def _hub_folder(source: str, revision: str) -> Path:
 
     patterns = HUB_FILES + HUB_TOKENIZER
     try:
-        return Path(snapshot_download(source, revision=revision, allow_patterns=patterns, local_files_only=True))
-    except LocalEntryNotFoundError:
-        log.info("%s at %s is not in the local hub cache; downloading", source, revision[:8])
+        folder = Path(snapshot_download(source, revision=revision, allow_patterns=patterns, local_files_only=True))
+        describe(folder)
+        return folder
+    except (LocalEntryNotFoundError, StiltgridError):
+        log.info("%s at %s is not whole in the local hub cache; downloading", source, revision[:8])
     try:
         return Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
     except Exception as error:
@@ -55,8 +57,13 @@ def describe(folder: Path) -> dict[str, Any]:
         if not there:
             held = ", ".join(sorted(p.name for p in folder.iterdir())[:12]) if folder.is_dir() else "no such folder"
             raise StiltgridError(f"model folder {folder}: {what} not found; it holds: {held}")
+    indices = sorted(folder.glob("*.safetensors.index.json" if weights[0].suffix == ".safetensors" else "*.bin.index.json"))
+    for index in indices:
+        shards = set(read_json(index)["weight_map"].values())
+        if missing := sorted(name for name in shards if not (folder / name).exists()):
+            raise StiltgridError(f"model folder {folder}: {index.name} names {missing[0]}, which is not there")
     settings = folder / "tokenizer_config.json"
-    files = [configuration, *weights, *tokenizer, *([settings] if settings.exists() else [])]
+    files = [configuration, *weights, *indices, *tokenizer, *([settings] if settings.exists() else [])]
     return {path.name: {"sha256": file_sha256(path), "bytes": path.stat().st_size} for path in files}
 
 
@@ -104,15 +111,3 @@ def prepare(source: str, revision: str | None, family: str, manifest: Path) -> d
     }
     write_json(manifest, record)
     return record
-
-
-def model_folder(manifest: Path) -> Path:
-    """Return the folder with a pretrained model's files, from its manifest.
-
-    Raises:
-        StiltgridError: if the manifest is missing or the folder has gone.
-    """
-    folder = manifest.parent / read_json(manifest)["path"]
-    if not folder.is_dir():
-        raise StiltgridError(f"{manifest}: its model folder {folder} is not there any more; remove the manifest")
-    return folder

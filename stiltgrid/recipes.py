@@ -5,14 +5,24 @@ speed (`execution`) is apart. `RECIPE_VERSION` is raised by hand when a change o
 edit of a file, is what retrains (DESIGN section 3).
 """
 
+from collections.abc import Iterable
 from typing import Any
 
+from stiltgrid import formulations
 from stiltgrid.config import Config, Training, TrainingOverride
 from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import Grid
+from stiltgrid.store import PREDICTION_VERSION
+from stiltgrid.tasks.registry import task
 
 RECIPE_VERSION = 1
-"""Raise when training, formulations or batching change in a way that changes results."""
+"""Raise when training or batching change in a way that changes results."""
+
+DATA_VERSION = 1
+"""Raise when a reader changes in a way that changes the examples."""
+
+SCORE_VERSION = 1
+"""Raise when a metric changes in a way that changes scores."""
 
 
 def merged(*layers: TrainingOverride) -> Training:
@@ -29,6 +39,26 @@ def merged(*layers: TrainingOverride) -> Training:
             values["max_steps"] = None
         values.update(given)
     return Training.model_validate(values)
+
+
+def formulation_of(names: Iterable[str]) -> dict[str, Any]:
+    """Return what the formulation of some tasks is: its version, and each task's labels, verbalisers and fields.
+
+    An edited verbaliser is another task to a model, so it is part of the recipe.
+    """
+    rows = {name: task(name) for name in names}
+    return {
+        "version": formulations.VERSION,
+        "tasks": {
+            name: {
+                "kind": row.kind,
+                "labels": [list(pair) for pair in row.labels.items()],
+                "fields": list(row.fields),
+                "segments": [list(segment) for segment in row.segments],
+            }
+            for name, row in rows.items()
+        },
+    }
 
 
 def training_recipe(grid: Grid, model: str, intermediate: str, target: str | None, seed: int) -> dict[str, Any]:
@@ -60,6 +90,17 @@ def training_recipe(grid: Grid, model: str, intermediate: str, target: str | Non
             f"models.{model}: optimizer adafactor with strategy zero3: ZeRO-3 hands it flat shards, so it is not "
             "Adafactor any more; use adamw"
         )
+    if training.selection == "best_dev":
+        if training.evaluations < 2:
+            raise StiltgridError(
+                f"training of {where}: selection best_dev with evaluations {training.evaluations} has nothing to "
+                "choose from; set evaluations to 2 or more, or selection: last_step"
+            )
+        if target is not None and config.targets[target].eval_split == "dev":
+            raise StiltgridError(
+                f"targets.{target}: eval_split dev with selection best_dev would choose the checkpoint on rows that are "
+                "scored (in parallel sets the other languages are their translations); set selection: last_step"
+            )
     values = training.model_dump()
     freeze = values.pop("freeze")
     return {
@@ -67,6 +108,7 @@ def training_recipe(grid: Grid, model: str, intermediate: str, target: str | Non
         "phase": "intermediate" if target is None else "target",
         "model": {"name": model, "family": row.family, "pooling": row.pooling, "freeze": freeze},
         "tasks": names,
+        "formulation": formulation_of(names),
         "mixing": config.intermediates[intermediate].mixing if target is None else "proportional",
         "source_language": "en" if target is None else config.targets[target].source_language,
         "training": values,
@@ -80,12 +122,25 @@ def pretrained_recipe(grid: Grid, model: str) -> dict[str, Any]:
     return {"source": row.source, "revision": row.revision, "family": row.family}
 
 
+def prediction_recipe(grid: Grid, target: str) -> dict[str, Any]:
+    """Return what, beside the checkpoint, determines a target's predictions: versions, task and split."""
+    split = grid.config.targets[target].eval_split
+    return {"version": [PREDICTION_VERSION, formulations.VERSION], "task": grid.tasks[target].name, "split": split}
+
+
+def scoring_recipe(grid: Grid, target: str) -> dict[str, Any]:
+    """Return what, beside the predictions, determines a target's scores: version, task, metrics and split."""
+    row, split = grid.tasks[target], grid.config.targets[target].eval_split
+    return {"version": SCORE_VERSION, "task": row.name, "metrics": list(row.metrics), "split": split}
+
+
 def data_recipe(grid: Grid, task: str, split: str) -> dict[str, Any]:
     """Return what, beside the original files' bytes, determines a data file: layout, patterns, rows."""
     source = grid.source(task)
     if source is None:
         return {}
     return {
+        "version": DATA_VERSION,
         "path": source.path,
         "layout": source.layout_of(split),
         "file": source.files.get(split),

@@ -7,10 +7,10 @@ from typing import Any
 from stiltgrid.artifacts import read_json, replacing, write_json
 from stiltgrid.collect import comparability
 from stiltgrid.errors import StiltgridError
-from stiltgrid.examples import read_examples, sidecar
+from stiltgrid.examples import Example, read_examples, sidecar
 from stiltgrid.grid import Cell, Grid, Run
 from stiltgrid.predict_languages import keys
-from stiltgrid.predictions import read_metadata, read_predictions
+from stiltgrid.predictions import Prediction, check_alignment, read_metadata, read_predictions
 from stiltgrid.store import Store
 from stiltgrid.tasks.registry import TaskRow
 
@@ -22,22 +22,27 @@ def statistics_file(score: Path | str) -> Path:
     return Path(score).with_suffix(".stats.parquet")
 
 
-def _verified(path: Path, key: str, store: Store) -> None:
-    """Check that a prediction file is whole and rests on today's checkpoint and data; set it aside otherwise."""
+def _usable(path: Path, key: str, examples: list[Example], task: TaskRow, store: Store) -> list[Prediction] | str:
+    """Return a file's predictions, or set it aside and return why it cannot be used.
+
+    It must be whole, rest on today's checkpoint and data (by its key), and answer exactly the gold rows.
+    """
     try:
         found = read_metadata(path)["key"]
         if found == key:
-            return
-        reason = f"rests on key {found[:12]}…, the present checkpoint and data give {key[:12]}…"
+            predictions = read_predictions(path)
+            try:
+                check_alignment(examples, predictions, list(task.labels), str(path))
+            except StiltgridError:
+                store.discard(key)  # the same rows would be linked again
+                raise
+            return predictions
+        reason = f"{path}: rests on key {found[:12]}…, the present checkpoint and data give {key[:12]}…"
     except StiltgridError as error:
         reason = str(error)
-        store.discard(key)
-    aside = path.with_suffix(".parquet.unusable")
-    path.replace(aside)
-    raise StiltgridError(
-        f"{path}: not usable: {reason}. It was set aside as {aside.name}; run the same command again: "
-        "only this language is predicted again"
-    )
+    if path.exists():
+        path.replace(path.with_suffix(".parquet.unusable"))
+    return reason
 
 
 def score_languages(
@@ -66,12 +71,24 @@ def score_languages(
     task: TaskRow = grid.tasks[run.target]
     store = Store(grid.paths.store)
     key = keys(manifest, task, data)
-    results = {}
+    results, gold, said, unusable = {}, {}, {}, []
     for language in folder_of:
-        cell = Cell(run.model, run.intermediate, run.target, language, run.seed)
-        path = Path(grid.paths.prediction(cell))
-        _verified(path, key[language], store)
-        scores, statistics = score_language(task, read_examples(data[language]), read_predictions(path), str(path))
+        path = Path(grid.paths.prediction(Cell(*run[:3], language, run.seed)))
+        gold[language] = read_examples(data[language])
+        usable = _usable(path, key[language], gold[language], task, store)
+        if isinstance(usable, str):
+            unusable.append(usable)
+        else:
+            said[language] = usable
+    if unusable:
+        raise StiltgridError(
+            f"{len(unusable)} of {len(folder_of)} prediction files are not usable and were set aside (*.unusable); run "
+            "the same command again, only they are predicted again:\n  " + "\n  ".join(unusable)
+        )
+    for language in folder_of:
+        cell = Cell(*run[:3], language, run.seed)
+        path = grid.paths.prediction(cell)
+        scores, statistics = score_language(task, gold[language], said[language], path)
         record = {
             "schema_version": SCHEMA_VERSION,
             "cell": cell._asdict(),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from stiltgrid.artifacts import read_json
 from stiltgrid.errors import StiltgridError
-from stiltgrid.grid import Arm, Cell, Grid, Run, folder
+from stiltgrid.grid import Arm, Cell, Grid, Run, folder, parent_manifest
 from stiltgrid.predictions import read_metadata
 from stiltgrid.recipes import training_recipe
 
@@ -98,6 +98,7 @@ class _Runs:
         self.grid, self.paths = grid, grid.paths
         self.parents: dict[tuple[str, str, int], State] = {}
         self.outdated: set[tuple[str, str, int]] = set()
+        self.digests: dict[tuple[str, str, int], str | None] = {}
 
     def pretrained(self, model: str) -> State:
         path = self.paths.pretrained(model)
@@ -116,6 +117,8 @@ class _Runs:
 
     def _parent(self, model: str, intermediate: str, seed: int) -> State:
         start = self.pretrained(model)
+        path = parent_manifest(self.paths, self.grid, model, intermediate, seed)
+        self.digests[model, intermediate, seed] = (_manifest(path)[0] or {}).get("digest")
         if not self.grid.arm_tasks[intermediate]:
             return start
         path = self.paths.arm(Arm(model, intermediate, seed))
@@ -158,8 +161,12 @@ class _Runs:
             change = recipe_difference(found, training_recipe(self.grid, *run))
             if change:
                 return State("missing", start.stage, f"{path}: {change}"), None, False
-            if (run.model, run.intermediate, run.seed) in self.outdated:
+            key = (run.model, run.intermediate, run.seed)
+            if key in self.outdated:
                 return start, None, False
+            rests_on = (found.get("identity") or {}).get("parent")
+            if rests_on and self.digests[key] and rests_on != self.digests[key]:
+                return State("missing", start.stage, f"{path}: trained from an earlier parent checkpoint"), None, False
             return State("missing", "trained"), found.get("digest"), True
         if broken:
             return replace(broken, stage=start.stage), None, False

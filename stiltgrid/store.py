@@ -11,21 +11,23 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from stiltgrid import formulations
 from stiltgrid.artifacts import digest
 from stiltgrid.errors import StiltgridError
-from stiltgrid.predictions import Prediction, read_metadata, write_predictions
+from stiltgrid.predictions import Prediction, read_metadata, read_predictions, write_predictions
 
 PREDICTION_VERSION = 1
-"""Raise when decoding changes in a way that changes predictions from the same weights."""
+"""Raise when decoding changes in a way that changes predictions from the same weights (formulations.VERSION: when
+the text given to a model, or the scoring of its labels, changes)."""
 
 
 def prediction_key(model_digest: str, data_fingerprint: str, task: str, language: str) -> str:
     """Return the key (64 hex digits) of one language's predictions.
 
     It names everything they rest on: the weights and their recipe (with the formulation, the input length and the
-    precision) by the checkpoint manifest's digest, the examples by content, the task, the language, and this version.
+    precision) by the checkpoint manifest's digest, the examples by content, the task, the language, and the versions.
     """
-    return digest([PREDICTION_VERSION, model_digest, data_fingerprint, task, language])
+    return digest([PREDICTION_VERSION, formulations.VERSION, model_digest, data_fingerprint, task, language])
 
 
 class Store:
@@ -48,7 +50,7 @@ class Store:
         if not path.exists():
             return False
         try:
-            whole = read_metadata(path).get("key") == key
+            whole = read_metadata(path).get("key") == key and bool(read_predictions(path))
         except StiltgridError:
             whole = False
         if not whole:

@@ -5,16 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from stiltgrid.artifacts import digest
+from stiltgrid.artifacts import digest, read_json
 from stiltgrid.config import expanded
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import sidecar
-from stiltgrid.grid import Arm, Cell, DataFile, Grid, Run, folder, parent_manifest
+from stiltgrid.grid import Arm, Cell, DataFile, Grid, Paths, Run, folder, parent_manifest
 from stiltgrid.readers import source_paths
-from stiltgrid.recipes import data_recipe, pretrained_recipe, training_recipe
+from stiltgrid.recipes import data_recipe, pretrained_recipe, scoring_recipe, training_recipe
 from stiltgrid.tasks.registry import task
 
 DEMO = "demo:"
+MODEL_FILES = {".json", ".safetensors", ".bin", ".model"}
 
 
 class Wildcards(Protocol):
@@ -26,6 +27,20 @@ class Wildcards(Protocol):
 def source_folder(grid: Grid, path: str) -> str:
     """Return a source's folder; `demo:x` is folder x of the miniature's own sources."""
     return f"{grid.paths.root}/source/{path.removeprefix(DEMO)}" if path.startswith(DEMO) else expanded(path)
+
+
+def started_with(config: dict[str, Any], remote: bool) -> tuple[dict[str, Any], str]:
+    """Return the config that a run was started with, and the snapshot file that its jobs read.
+
+    Args:
+        config: what Snakemake loaded now.
+        remote: whether this is a job's own Snakemake process on a cluster node. There the snapshot that the submitting
+            process exported counts, because the config file may have been edited since.
+    """
+    exported = os.environ.get("STILTGRID_CONFIG")
+    if remote and exported and Path(exported).exists():
+        return read_json(exported), exported
+    return config, f"{Paths(str(config.get('grid'))).root}/config/{digest(config)[:12]}.json"
 
 
 class Wiring:
@@ -81,8 +96,15 @@ class Wiring:
         return pretrained_recipe(self.grid, w.model)
 
     def pretrained_inputs(self, w: Wildcards) -> list[str]:
-        """A demo model is built from the miniature's world, which needs no file; hub and folders need none either."""
-        return []
+        """Files of a model folder, so that changed weights are pinned anew; hub and demo models have none."""
+        row = self.grid.config.models[w.model]
+        if row.is_hub or row.source.startswith(DEMO):
+            return []
+        try:
+            found = Path(expanded(row.source)).iterdir()
+            return sorted(str(path) for path in found if path.is_file() and path.suffix in MODEL_FILES)
+        except (StiltgridError, OSError):
+            return []  # the job itself reports it
 
     def _files(self, intermediate: str | None, target: str | None) -> list[str]:
         by_task = self.grid.training_files(intermediate, target)
@@ -102,8 +124,9 @@ class Wiring:
         return training_recipe(self.grid, w.model, w.intermediate, None, int(w.seed))
 
     def target_params(self, w: Wildcards) -> dict[str, Any]:
-        """The recipe of a phase (iii) run."""
-        return training_recipe(self.grid, w.model, w.intermediate, w.target, int(w.seed))
+        """The recipe of a phase (iii) run, and what it comes after."""
+        recipe = training_recipe(self.grid, w.model, w.intermediate, w.target, int(w.seed))
+        return recipe | {"after": list(self.grid.arm_tasks[w.intermediate])}
 
     # resources, from the model's row
 
@@ -117,8 +140,13 @@ class Wiring:
         return self.grid.config.models[w.model].execution.threads
 
     def gpus(self, w: Wildcards) -> int:
-        """GPUs a job."""
+        """GPUs of a training job."""
         return self.grid.config.models[w.model].resources.gpus
+
+    def predict_gpus(self, w: Wildcards) -> int:
+        """GPUs of a prediction job."""
+        resources = self.grid.config.models[w.model].resources
+        return min(resources.gpus, 1) if resources.predict_gpus is None else resources.predict_gpus
 
     def memory(self, w: Wildcards) -> int:
         """Host memory in MB."""
@@ -167,7 +195,8 @@ class Wiring:
         excluded = sorted([*key, reason] for key, reason in self.grid.excluded.items())
         axes = (config.models, config.intermediates, config.targets)
         titles = [[name, row.title] for axis in axes for name, row in axis.items()]
-        return digest([list(self.grid.cells(with_excluded=True)), excluded, titles, config.title, config.note])
+        scoring = [scoring_recipe(self.grid, target) for target in config.targets]
+        return digest([list(self.grid.cells(with_excluded=True)), excluded, titles, scoring, config.title, config.note])
 
     def table_files(self) -> list[str]:
         """Every table in every format."""
@@ -176,8 +205,9 @@ class Wiring:
 
     @staticmethod
     def rule_name(stage: str, target: str) -> str:
-        """A rule name for one target: letters, digits and underscores."""
-        return f"{stage}_" + "".join(c if c.isalnum() else "_" for c in target)
+        """A rule name for one target: letters, digits, underscores."""
+        # other characters by their code, so that `a-b` and `a.b` stay two rules
+        return f"{stage}_" + "".join(c if (c.isalnum() and c.isascii()) or c == "_" else f"x{ord(c):x}" for c in target)
 
     @staticmethod
     def folder(manifest: str) -> str:

@@ -119,13 +119,13 @@ def test_measured_runs_replace_estimates(files):
     assert (arms.done, arms.basis) == (1, {"estimated": 2, "measured n=1": 1})
 
 
-def test_measured_predictions_replace_estimates_times_devices(files):
+def test_measured_predictions_replace_estimates_on_one_device(files):
     cell = first_cell(files.grid, model="large")
     files.checkpoint(cell.run)
     files.prediction(cell, seconds=36.0)
     found = line(plan(files.grid), "predict", "large")
-    # 17 other xnli cells at 36 s on 2 devices; pos is unknown
-    assert found.known_hours == pytest.approx(17 * 36 * 2 / 3600)
+    # 17 other xnli cells at 36 s: prediction runs on one device, whatever training takes; pos is unknown
+    assert found.known_hours == pytest.approx(17 * 36 / 3600)
     assert (found.unknown, found.left) == (12, 29)
 
 

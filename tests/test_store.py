@@ -187,9 +187,11 @@ def test_example_file_round_trip_keeps_every_byte(tmp_path):
     assert read_examples(tmp_path / "x.parquet") == rows
 
 
-def test_fingerprint_sees_content_not_order():
+def test_fingerprint_sees_content_and_order():
     rows = [Example(str(i), "g", {"a": str(i)}, "neutral") for i in range(4)]
-    assert fingerprint(rows) == fingerprint(rows[::-1])
+    assert fingerprint(rows) == fingerprint(list(rows))
+    # predictions are kept row by row: other orders must not find them in the store
+    assert fingerprint(rows) != fingerprint(rows[::-1])
     assert fingerprint(rows) != fingerprint([*rows[:3], Example("3", "g", {"a": "3"}, "entailment")])
 
 

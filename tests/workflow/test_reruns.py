@@ -106,6 +106,35 @@ def test_a_speed_setting_reruns_nothing(mini):
     assert mini.planned() == {}
 
 
+def test_another_evaluation_split_is_predicted_and_scored_anew(mini):
+    mini.config["targets"]["xnli"]["eval_split"] = "dev"
+    assert mini.planned() == {"data": 1, "predict_xnli": 2, "score_xnli": 2} | TABLES
+    mini.run()
+    assert read_json(mini.path("scores/tiny/none/xnli/seed1/de.json"))["split"] == "dev"
+    mini.config["targets"]["xnli"]["eval_split"] = "test"
+    assert mini.planned() == {"predict_xnli": 2, "score_xnli": 2} | TABLES
+    mini.run()
+    assert "2 of 2 languages in the store; computing: none" in mini.log("predict/tiny/none/xnli/seed1")
+    assert read_json(mini.path("scores/tiny/none/xnli/seed1/de.json"))["split"] == "test"
+
+
+def test_a_raised_prediction_version_predicts_anew_and_trains_nothing(mini):
+    path = mini.folder / "checkout" / "stiltgrid" / "store.py"
+    text = path.read_text(encoding="utf-8")
+    assert "PREDICTION_VERSION = 1" in text
+    path.write_text(text.replace("PREDICTION_VERSION = 1", "PREDICTION_VERSION = 2"), encoding="utf-8")
+    assert mini.planned() == {"predict_xnli": 2, "predict_pos": 2, "score_xnli": 2, "score_pos": 2} | TABLES
+    mini.run("results/mini/predictions/tiny/none/xnli/seed1/en.parquet")
+    assert "0 of 2 languages in the store" in mini.log("predict/tiny/none/xnli/seed1")
+
+
+def test_an_edited_verbaliser_retrains_what_was_trained_with_it(mini):
+    path = mini.folder / "checkout" / "stiltgrid" / "tasks" / "xglue.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("NOUN: noun", "NOUN: thing"), encoding="utf-8")
+    assert mini.planned() == {"train_target": 2, "predict_pos": 2, "score_pos": 2} | TABLES
+
+
 def test_a_comment_in_any_python_file_retrains_nothing(mini):
     checkout = mini.folder / "checkout"
     files = [f for kind in ("stiltgrid/**/*.py", "workflow/scripts/*.py", "rules/*.smk") for f in checkout.glob(kind)]
