@@ -24,7 +24,7 @@ $(VENV)/.complete: envs/lock.txt pyproject.toml
 setup: $(VENV)/.complete  ## the virtual environment alone
 
 demo: $(VENV)/.complete   ## the whole grid in miniature, offline; prints its table
-	snakemake --configfile config/demo.yaml --cores $(CORES) --quiet rules
+	snakemake --configfile config/demo.yaml --cores $(CORES)
 	@cat results/demo/tables/main.md
 
 sample: $(VENV)/.complete ## real rows and a real encoder: make sample DATA=folder MODEL=folder

@@ -4,8 +4,10 @@ Checked are that no tensor of a checkpoint is missing (the library puts random n
 is not the embedding, and that it holds the checkpoint's own numbers.
 """
 
+import contextlib
 import inspect
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig
 
-from stiltgrid.artifacts import read_json, replacing, write_json
+from stiltgrid.artifacts import file_sha256, read_json, replacing, write_json
 from stiltgrid.encoder import EncoderWithHeads, Head
 from stiltgrid.errors import StiltgridError
 from stiltgrid.tasks.registry import TaskRow
@@ -23,6 +25,7 @@ __all__ = [
     "EncoderWithHeads",
     "UntiedMT5",
     "check_head",
+    "dropout_rates",
     "freeze",
     "load_encoder",
     "load_heads",
@@ -34,14 +37,32 @@ __all__ = [
 ]
 
 WEIGHTS = "model.safetensors"
+DROPOUT = ("dropout_rate", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+HASHED_BYTES = 1_000_000  # configuration and settings; weights are known by their size, hashing them takes minutes
+
+Rates = Mapping[str, float | None]
 
 
-def load_text2text(folder: Path | str, dropout: float | None = None) -> nn.Module:
+def dropout_rates(folder: Path | str, rate: float | None = None) -> dict[str, float | None]:
+    """Return a model's dropout settings by their names in its configuration.
+
+    A fine-tuned model's configuration holds the rates it was trained with, so "the model's own" must always be read
+    from the pretrained folder: else phase (iii) would silently go on with a rate that phase (ii) had set.
+
+    Args:
+        folder: the pretrained model's.
+        rate: replaces all of them; None keeps its own.
+    """
+    config = _config(Path(folder))
+    return {key: getattr(config, key) if rate is None else rate for key in DROPOUT if hasattr(config, key)}
+
+
+def load_text2text(folder: Path | str, dropout: Rates | None = None) -> nn.Module:
     """Load an untied mT5 (or T5) in float32.
 
     Args:
         folder: Hugging Face configuration and weights.
-        dropout: replaces the model's own rate.
+        dropout: replaces rates of the folder's configuration (see `dropout_rates`).
 
     Raises:
         StiltgridError: if it is not T5-like, weights are missing or damaged, or the output matrix is not the
@@ -81,8 +102,6 @@ def check_head(model: nn.Module, folder: Path) -> None:
 
 
 def _gathered(parameters: list[nn.Parameter]) -> Any:
-    import contextlib
-
     if hasattr(parameters[0], "ds_id"):
         import deepspeed
 
@@ -104,34 +123,45 @@ def _stored(folder: Path, name: str) -> Any:
         return weights.get_slice(name) if name in weights.keys() else None  # noqa: SIM118
 
 
-def _config(folder: Path, dropout: float | None) -> Any:
+def _config(folder: Path, dropout: Rates | None = None) -> Any:
     if not (folder / "config.json").is_file():
         raise StiltgridError(f"{folder}: no config.json; expected a Hugging Face model folder")
     config = AutoConfig.from_pretrained(folder)
-    if dropout is not None:
-        for key in ("dropout_rate", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
-            if hasattr(config, key):
-                setattr(config, key, dropout)
+    for key, rate in (dropout or {}).items():
+        setattr(config, key, rate)
     return config
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back the library's report of unused tensors, and its progress bars where they would fill a log file."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    # a decoder or a pooler left out says nothing that matters; missing tensors are looked at by ourselves
+    logging.set_verbosity_error()
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _from_pretrained(cls: type, folder: Path, config: Any, **extra: Any) -> nn.Module:
     from safetensors import SafetensorError
-    from transformers.utils import logging
 
-    # its report of unused tensors (a decoder, a pooler) says nothing that matters; missing ones are looked at below
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
     try:
-        model, found = cls.from_pretrained(
-            folder, config=config, dtype=torch.float32, output_loading_info=True, local_files_only=True, **extra
-        )
+        with _quiet():
+            model, found = cls.from_pretrained(
+                folder, config=config, dtype=torch.float32, output_loading_info=True, local_files_only=True, **extra
+            )
     except (SafetensorError, OSError, EOFError) as error:
         raise StiltgridError(
             f"{folder}: weights missing, truncated or damaged ({error}); fetch or train the model again"
         ) from None
-    finally:
-        logging.set_verbosity(level)
     if lacking := sorted(found["missing_keys"]) + sorted(map(str, found["mismatched_keys"])):
         raise StiltgridError(
             f"{folder}: {len(lacking)} tensors are missing or of another shape, first {lacking[0]!r}; "
@@ -140,8 +170,12 @@ def _from_pretrained(cls: type, folder: Path, config: Any, **extra: Any) -> nn.M
     return model
 
 
-def load_encoder(folder: Path | str, dropout: float | None = None) -> nn.Module:
+def load_encoder(folder: Path | str, dropout: Rates | None = None) -> nn.Module:
     """Load an encoder in float32, of a T5-like model only that half, without the pooler that no head here reads.
+
+    Args:
+        folder: Hugging Face configuration and weights.
+        dropout: replaces rates of the folder's configuration (see `dropout_rates`).
 
     Raises:
         StiltgridError: if weights are missing or damaged.
@@ -162,7 +196,7 @@ def load_heads(
     rows: Mapping[str, TaskRow],
     pooling: str,
     seed: int,
-    dropout: float | None = None,
+    dropout: Rates | None = None,
 ) -> EncoderWithHeads:
     """Load an encoder and put new heads on it.
 
@@ -171,17 +205,14 @@ def load_heads(
         rows: the tasks, in order.
         pooling: "first" or "mean".
         seed: of the heads' initial numbers.
-        dropout: replaces the model's own rate.
+        dropout: replaces rates of the folder's configuration (see `dropout_rates`).
     """
     encoder = load_encoder(folder, dropout)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return EncoderWithHeads(encoder, rows, pooling, _dropout(encoder.config, dropout))
-
-
-def _dropout(config: Any, given: float | None) -> float:
-    own = getattr(config, "hidden_dropout_prob", getattr(config, "dropout_rate", 0.1))
-    return own if given is None else given
+        config = encoder.config
+        own = getattr(config, "hidden_dropout_prob", getattr(config, "dropout_rate", 0.1))
+        return EncoderWithHeads(encoder, rows, pooling, own)
 
 
 def freeze(model: nn.Module, what: str) -> None:
@@ -261,14 +292,29 @@ def load_saved(folder: Path | str, family: str) -> nn.Module:
 
 
 def pretrained_folder(directory: Path | str) -> Path:
-    """Return the Hugging Face folder that a pretrained directory's manifest names.
+    """Return the Hugging Face folder that a pretrained directory's manifest names, if it still holds the same model.
+
+    Runs are identified by the manifest's digest, so a folder that changed since would be used under a wrong name.
+    Compared are the sizes of all recorded files and the content of the small ones.
 
     Raises:
-        StiltgridError: if the manifest is missing or its folder does not exist.
+        StiltgridError: if the manifest is missing, its folder does not exist, or a file in it is gone or changed.
     """
     directory = Path(directory)
     manifest = read_json(directory / "manifest.json")
     folder = directory / manifest["path"]  # an absolute path stays as it is
     if not folder.is_dir():
         raise StiltgridError(f"{directory}/manifest.json: folder {folder} does not exist; run the fetch rule again")
+    for name, record in manifest["files"].items():
+        path = folder / name
+        size = path.stat().st_size if path.is_file() else None
+        if size is None:
+            found = "is missing"
+        elif size != record["bytes"]:
+            found = f"has {size} bytes, the manifest says {record['bytes']}"
+        elif size < HASHED_BYTES and file_sha256(path) != record["sha256"]:
+            found = "has other content than when its manifest was written"
+        else:
+            continue
+        raise StiltgridError(f"{path}: {found}; remove {directory / 'manifest.json'} and run again")
     return folder

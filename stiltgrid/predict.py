@@ -4,6 +4,7 @@ The same path scores dev during training and every language afterwards. Batching
 score moves by less than 1e-5 between one example at a time and a batch.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -13,12 +14,14 @@ from stiltgrid.artifacts import read_json
 from stiltgrid.batching import by_length
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
-from stiltgrid.formulations import formulation
+from stiltgrid.formulations import check_trained, formulation
 from stiltgrid.formulations.features import Setup, decode
 from stiltgrid.predictions import Prediction
 from stiltgrid.tasks.registry import TaskRow
 from stiltgrid.tokenization import limit_threads, load_tokens
-from stiltgrid.training.precision import autocast, resolve
+from stiltgrid.training.precision import autocast, computes_bf16
+
+log = logging.getLogger(__name__)
 
 
 def answer(
@@ -106,13 +109,16 @@ class Predictor:
 
     Attributes:
         manifest: the checkpoint's manifest.
+        precision: what the checkpoint was trained and its dev scores computed in, whatever this machine prefers.
     """
 
     def __init__(self, manifest: dict[str, Any], model: Any, tokens: Any):
         self.manifest = manifest
         self.model = model
         self.tokens = tokens
-        self.precision = resolve(manifest["recipe"]["training"]["precision"])
+        self.precision = manifest["execution"]["precision"]
+        if self.precision == "bf16" and not computes_bf16():
+            log.warning("predicting in bf16, as the run was trained; this machine has no instructions for it: slow")
         self._formulation = formulation(manifest["recipe"]["model"]["family"])
 
     @classmethod
@@ -159,7 +165,8 @@ class Predictor:
             One prediction an example, in their order.
 
         Raises:
-            StiltgridError: if the model has no head for the task, or the task cannot be put to its vocabulary.
+            StiltgridError: if the model was not trained on the task, or on another form of it (labels, verbalisers,
+                fields), or the task cannot be put to its vocabulary.
         """
         length = self.manifest["recipe"]["training"]["max_input_length"]
         start = getattr(self.model.config, "decoder_start_token_id", None) or 0
@@ -167,6 +174,7 @@ class Predictor:
         self._formulation.check(setup)
         if self.manifest["recipe"]["model"]["family"] == "heads":
             self.model.check_task(task)
+        check_trained(self.manifest["recipe"]["formulation"], task)
         return answer(
             self._formulation,
             setup,

@@ -5,9 +5,11 @@ the finished run of that identity; resume, if it holds its training checkpoints;
 older recipe left. Killed at any moment, the same call ends at the same weights.
 """
 
+import errno
+import os
+import re
 import shutil
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from stiltgrid.launch import check_place, place
 from stiltgrid.training.arguments import check_strategy
 
 LOCK = ".training.lock"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Data = Mapping[str, Mapping[str, Sequence[Path | str]]]
 
@@ -97,47 +100,64 @@ def run(
     rank, ranks = place()
     about = identity(recipe, data, pretrained, parent)
     recipe_hash = digest(about)
-    done = finished(out, recipe_hash)
+    # several ranks must not each look for themselves: if one found the run finished, the others would wait for it
+    done = finished(out, recipe_hash) if ranks == 1 else None
     if done is not None:
-        if rank == 0:
-            write_json(out / "manifest.json", done)
-            print(f"{out}: nothing to train, the finished run has this recipe", file=sys.stderr, flush=True)
-        return done
-    from stiltgrid.training.fit import fit
+        return _found(out, done)
+    from stiltgrid.training.fit import fit, share_from_first, start_ranks, stop_ranks
 
     if ranks > 1:
-        from stiltgrid.training.fit import start_ranks
-
         start_ranks(execution)
-    if rank == 0:
-        lock = _lock(out)  # held as long as it is referred to, by this process alone
-        _make_ready(out, about, recipe_hash)
-    started = time.perf_counter()
-    manifest: dict[str, Any] = {}
+    lock = _lock(out) if rank == 0 else None
     try:
-        result = fit(recipe, data, pretrained, parent, out, execution)
         if rank == 0:
-            manifest = _finish(out, about, recipe_hash, execution, result, time.perf_counter() - started)
+            done = finished(out, recipe_hash)  # by a process that held the lock until now
+            if done is None:
+                _make_ready(out, about, recipe_hash, execution)
+        if ranks > 1:
+            done = share_from_first(done)
+        if done is not None:
+            manifest = _found(out, done) if rank == 0 else done
+        else:
+            result = fit(recipe, data, pretrained, parent, out, execution)
+            manifest = _finish(out, about, recipe_hash, execution, result) if rank == 0 else {}
+        if rank == 0:
             (out / LOCK).unlink(missing_ok=True)
-            lock.close()
     except Exception as error:
         _explain_full_disk(out, error)
         raise
+    finally:
+        if lock is not None:
+            lock.close()
     if ranks > 1:
-        from stiltgrid.training.fit import share_from_first, stop_ranks
-
         manifest = share_from_first(manifest)
         stop_ranks()
     return manifest
 
 
+def _found(out: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Declare a finished run again, and remove what a kill just after its end left."""
+    write_json(out / "manifest.json", manifest)
+    shutil.rmtree(out / "training", ignore_errors=True)
+    print(f"{out}: nothing to train, the finished run has this recipe", file=sys.stderr, flush=True)
+    return manifest
+
+
 def _explain_full_disk(out: Path, error: Exception) -> None:
-    """Raise the plain message if the disk is full; libraries word it in many ways, or only say that writing failed."""
-    free = shutil.disk_usage(out).free
-    if "No space left" in str(error) or (not isinstance(error, StiltgridError) and free < 1 << 24):
+    """Raise the plain message if the system said that the disk, or the user's quota, is full."""
+    links: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in links:
+        links.append(link)
+        link = link.__cause__ or link.__context__
+    # safetensors raises an error of its own, with the system's number in its text
+    named = re.search(r"os error (\d+)", " ".join(map(str, links)))
+    numbers = [e.errno for e in links if isinstance(e, OSError)] + ([int(named[1])] if named else [])
+    if any(number in FULL for number in numbers):
+        free = shutil.disk_usage(out).free
         raise StiltgridError(
-            f"{out}: the disk is full ({free / 1e6:.0f} MB free): {error}; make room, then run the same command again "
-            "to go on from the last complete checkpoint"
+            f"{out}: the disk or the quota is full ({free / 1e6:.0f} MB free): {error}; make room, then run the same "
+            "command again to go on from the last complete checkpoint"
         ) from error
 
 
@@ -149,7 +169,6 @@ def _lock(out: Path) -> Any:
     Raises:
         StiltgridError: if another process holds it.
     """
-    import errno
     import fcntl
 
     out.mkdir(parents=True, exist_ok=True)
@@ -167,20 +186,32 @@ def _lock(out: Path) -> Any:
     return handle
 
 
-def _make_ready(out: Path, about: dict[str, Any], recipe_hash: str) -> None:
+def _make_ready(out: Path, about: dict[str, Any], recipe_hash: str, execution: Mapping[str, Any]) -> None:
     """Keep the training checkpoints of this very run; remove everything else an earlier one left."""
     record = out / "training" / "identity.json"
+    layout = {"strategy": execution.get("strategy", "single"), "devices": execution.get("devices", 1)}
     try:
-        same = read_json(record)["recipe_hash"] == recipe_hash
+        before = read_json(record)
+        same = before["recipe_hash"] == recipe_hash
+        sharded = "zero3" in (before["strategy"], layout["strategy"])
     except (StiltgridError, KeyError):
+        same = sharded = False
+    if same and sharded and any(before[key] != value for key, value in layout.items()):
+        # DeepSpeed's shards are one a rank, and nobody else's format
+        print(
+            f"{out}: the checkpoints are of {before['strategy']} on {before['devices']} devices and cannot be continued "
+            f"by {layout['strategy']} on {layout['devices']}; starting again",
+            file=sys.stderr,
+            flush=True,
+        )
         same = False
     if not same:
-        for name in ("training", "weights"):
+        for name in ("training", "weights", "weights.tmp"):
             shutil.rmtree(out / name, ignore_errors=True)
         (out / "metrics.jsonl").unlink(missing_ok=True)
     for name in ("complete.json", "manifest.json"):
         (out / name).unlink(missing_ok=True)
-    write_json(record, {"recipe_hash": recipe_hash, "identity": about})
+    write_json(record, {"recipe_hash": recipe_hash, "identity": about, **layout})
 
 
 def _finish(
@@ -189,17 +220,23 @@ def _finish(
     recipe_hash: str,
     execution: Mapping[str, Any],
     result: dict[str, Any],
-    seconds: float,
 ) -> dict[str, Any]:
-    """Move the weights into place, write the manifest, remove the training checkpoints."""
-    source = Path(result.pop("weights"))
+    """Put the weights into place, write the manifest, and only then remove the training checkpoints.
+
+    Until the manifest is written, `training/` stays as it was: whoever is killed here can be run again.
+    """
+    source = Path(result["weights"])
+    rest = {key: value for key, value in result.items() if key not in ("weights", "precision")}
     weights = {
         str(path.relative_to(source)): {"sha256": file_sha256(path), "bytes": path.stat().st_size}
         for path in sorted(source.rglob("*"))
         if path.is_file()
     }
+    copy = out / "weights.tmp"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(source, copy, copy_function=_link)
     shutil.rmtree(out / "weights", ignore_errors=True)
-    source.replace(out / "weights")
+    copy.replace(out / "weights")
     manifest = {
         "schema_version": 1,
         "kind": "checkpoint",
@@ -209,11 +246,20 @@ def _finish(
         "recipe_hash": recipe_hash,
         "weights": weights,
         "digest": digest([recipe_hash, {name: record["sha256"] for name, record in weights.items()}]),
-        "execution": {**execution, "precision": result.pop("precision")},
-        **result,
-        "seconds": {**result["seconds"], "total": round(seconds, 2)},
+        "execution": {**execution, "precision": result["precision"]},
+        **rest,
     }
     write_json(out / "complete.json", manifest)
     write_json(out / "manifest.json", manifest)
-    shutil.rmtree(out / "training")
+    shutil.rmtree(out / "training", ignore_errors=True)
     return manifest
+
+
+def _link(source: str, target: str) -> None:
+    """Give a file a second name, or copy it where the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        shutil.copyfile(source, target)

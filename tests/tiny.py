@@ -7,6 +7,8 @@ from typing import Any
 
 from stiltgrid.artifacts import digest, write_json
 from stiltgrid.examples import Example, write_examples
+from stiltgrid.pretrained import describe
+from stiltgrid.recipes import formulation_of
 from stiltgrid.tasks.registry import task
 
 WORDS = [
@@ -145,7 +147,8 @@ def pretrained(folder: Path, family: str) -> Path:
     """Write a pretrained directory: model, tokenizer, manifest."""
     (save_mt5 if family == "text2text" else save_xlmr)(folder / "model")
     record = {"schema_version": 1, "kind": "pretrained", "family": family, "source": "tiny", "revision": None}
-    write_json(folder / "manifest.json", {**record, "path": "model", "digest": digest(family), "parameters": 1})
+    files = describe(folder / "model")
+    write_json(folder / "manifest.json", {**record, "path": "model", "digest": digest(family), "files": files})
     return folder
 
 
@@ -208,6 +211,7 @@ def recipe(family: str, tasks: list[str], seed: int = 1, **training: Any) -> dic
         "phase": "target",
         "model": {"name": "tiny", "family": family, "pooling": "first", "freeze": "none"},
         "tasks": tasks,
+        "formulation": formulation_of(tasks),
         "mixing": "proportional",
         "training": {**values, **training},
         "seed": seed,

@@ -9,11 +9,48 @@ Both families keep one interface of plain functions:
 - `features.decode(...)`, shared, turns these into predictions.
 """
 
+from collections.abc import Mapping
 from types import ModuleType
+from typing import Any
 
 from stiltgrid.errors import StiltgridError, nearest
+from stiltgrid.tasks.registry import TaskRow
 
-VERSION = 1  # part of the key of stored predictions: raise it when the text given to a model changes
+VERSION = 1  # part of every recipe and prediction: raise it when encoding or scoring changes results
+
+
+def described(row: TaskRow) -> dict[str, Any]:
+    """Return what a task is to a model, as plain JSON: kind, labels with verbalisers in order, fields, segments."""
+    return {
+        "kind": row.kind,
+        "labels": [list(pair) for pair in row.labels.items()],
+        "fields": list(row.fields),
+        "segments": [list(segment) for segment in row.segments],
+    }
+
+
+def check_trained(recorded: Mapping[str, Any], row: TaskRow) -> None:
+    """Check that a task is still what a recipe says; another verbaliser or field order is another task to a model.
+
+    Args:
+        recorded: the recipe's `formulation`: `version`, and `tasks` as `described`.
+        row: the task's row now.
+
+    Raises:
+        StiltgridError: naming the task and the first key that differs.
+    """
+    remedy = "train it again, or restore the row"
+    if recorded["version"] != VERSION:
+        raise StiltgridError(
+            f"{row.name}: trained with version {recorded['version']} of the formulations, this is version {VERSION}; "
+            "train it again"
+        )
+    if row.name not in recorded["tasks"]:
+        raise StiltgridError(f"{row.name}: the run is not trained on it, but on {', '.join(recorded['tasks'])}")
+    trained = recorded["tasks"][row.name]
+    for key, now in described(row).items():
+        if trained[key] != now:
+            raise StiltgridError(f"{row.name}: its {key} were {trained[key]} in the recipe, now {now}; {remedy}")
 
 
 def formulation(family: str) -> ModuleType:

@@ -173,7 +173,8 @@ def decode(
         expected relevance.
 
     Raises:
-        StiltgridError: if an example has no feature, or a word no score (a fault of the formulation).
+        StiltgridError: if a score is not finite (the largest of NaNs is the first label), or if an example has no
+            feature, or a word no score (a fault of the formulation).
     """
     labels = list(row.labels)
     found: list[dict[int, Sequence[float]]] = [{} for _ in examples]
@@ -185,6 +186,11 @@ def decode(
         expected = len(example.words or ()) if row.kind == "tagging" else 1
         if len(units) != expected:
             raise StiltgridError(f"{row.name}: {example.id!r} has scores for {len(units)} of {expected} units")
+        if not all(math.isfinite(score) for unit in units.values() for score in unit):
+            raise StiltgridError(
+                f"{row.name}: example {example.id!r}: scores are not finite: the run has diverged; lower "
+                "training.learning_rate or lengthen warmup_ratio, and train it again"
+            )
         best = [labels[max(range(len(labels)), key=units[i].__getitem__)] for i in range(expected)]
         if row.kind == "tagging":
             predictions.append(Prediction(id=example.id, tags=tuple(best)))

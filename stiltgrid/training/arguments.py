@@ -149,15 +149,12 @@ def training_arguments(
     """
     import torch
     from transformers import TrainingArguments
-    from transformers.utils import logging
 
     cpu = not torch.cuda.is_available()
     if cpu:
         # DeepSpeed, which accelerate imports wherever it is installed, otherwise probes and warns
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
         per_device_train_batch_size=split.micro_batch,
@@ -187,3 +184,6 @@ def training_arguments(
         dataloader_pin_memory=not cpu,
         deepspeed=deepspeed,
     )
+    # one process that sees several GPUs would be given nn.DataParallel, which sums losses over replicas
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments

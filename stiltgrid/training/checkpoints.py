@@ -65,3 +65,16 @@ def needed_best(training: Path, current: int | None) -> set[int]:
 def best_of(history: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Return the evaluation with the highest mean score, the earliest of equals."""
     return max(history, key=lambda h: (h["mean"], -h["step"]), default=None)
+
+
+def exhausted(history: list[dict[str, Any]], training: dict[str, Any]) -> bool:
+    """Tell whether a run ends here by patience: that many evaluations since the best one.
+
+    Args:
+        history: dev evaluations so far.
+        training: the recipe's hyperparameters; patience counts only where the best of dev is selected.
+    """
+    if training["selection"] != "best_dev" or training["patience"] is None or not history:
+        return False
+    best = best_of(history)["step"]
+    return sum(h["step"] > best for h in history) >= training["patience"]

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -17,10 +18,10 @@ import torch.distributed as dist
 from stiltgrid.artifacts import read_json
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example, read_examples
-from stiltgrid.formulations import formulation
+from stiltgrid.formulations import check_trained, formulation
 from stiltgrid.formulations.features import Setup
 from stiltgrid.launch import place
-from stiltgrid.models import freeze, load_heads, load_text2text, most_tokens, pretrained_folder
+from stiltgrid.models import dropout_rates, freeze, load_heads, load_text2text, most_tokens, pretrained_folder
 from stiltgrid.tasks.registry import TaskRow, task
 from stiltgrid.tokenization import limit_threads, load_tokens
 from stiltgrid.training import checkpoints
@@ -61,27 +62,56 @@ def stop_ranks() -> None:
 
 
 def choose(examples: Sequence[Example], number: int | None, seed: int, name: str) -> list[Example]:
-    """Return at most `number` examples: the first of a shuffle that depends on the seed and the name alone."""
+    """Return at most `number` examples: the first of a shuffle that depends on the seed and the name alone.
+
+    Returns:
+        The examples in the order in which they came; a larger number adds to a smaller one's.
+    """
     if number is None or number >= len(examples):
         return list(examples)
     rng = np.random.default_rng([seed, *name.encode()])
-    return [examples[i] for i in rng.permutation(len(examples))[:number]]
+    return [examples[i] for i in sorted(rng.permutation(len(examples))[:number])]
+
+
+def choose_groups(examples: Sequence[Example], number: int | None, seed: int, name: str) -> list[Example]:
+    """Return at least `number` examples, whole groups: the first of a shuffle of the groups.
+
+    A metric over groups (nDCG over a query's candidates) says nothing on rows that were drawn one by one.
+
+    Returns:
+        The examples in the order in which they came, no more groups than needed to reach the number.
+    """
+    if number is None or number >= len(examples):
+        return list(examples)
+    sizes = Counter(example.group for example in examples)
+    groups = list(sizes)
+    rng = np.random.default_rng([seed, *name.encode()])
+    kept: set[str] = set()
+    held = 0
+    for i in rng.permutation(len(groups)):
+        if held >= number:
+            break
+        kept.add(groups[i])
+        held += sizes[groups[i]]
+    return [example for example in examples if example.group in kept]
 
 
 def _read(data: Mapping[str, Any], names: Sequence[str], split: str, number: int | None, seed: int) -> dict:
+    draw = choose if split == "train" else choose_groups
     chosen = {}
     for name in names:
         paths = data.get(name, {}).get(split, [])
         rows = [example for path in paths for example in read_examples(path)]
         if not rows:
             raise StiltgridError(f"{name}: no {split} examples; the run needs at least one file of them")
-        chosen[name] = choose(rows, number, seed, f"{split} {name}")
+        chosen[name] = draw(rows, number, seed, f"{split} {name}")
     return chosen
 
 
 def _load(recipe: Mapping[str, Any], rows: Mapping[str, TaskRow], parent: Path, pretrained: Path) -> Any:
     """Load the parent's weights: a checkpoint's, or the pretrained model's; heads are always new."""
-    family, dropout = recipe["model"]["family"], recipe["training"]["dropout"]
+    family = recipe["model"]["family"]
+    dropout = dropout_rates(pretrained_folder(pretrained), recipe["training"]["dropout"])
     continued = read_json(parent / "manifest.json")["kind"] == "checkpoint"
     if family == "text2text":
         return load_text2text(parent / "weights" if continued else pretrained_folder(pretrained), dropout)
@@ -132,6 +162,8 @@ def fit(
     limit_threads(execution.get("threads") or 1)
     training, seed = recipe["training"], recipe["seed"]
     rows = {name: task(name) for name in recipe["tasks"]}
+    for row in rows.values():
+        check_trained(recipe["formulation"], row)
     family = formulation(recipe["model"]["family"])
     precision = resolve(training["precision"])
     split = split_batch(training["batch_size"], execution, ranks)
@@ -193,14 +225,17 @@ def fit(
         )
     optimizer = optimizer_class(training, execution, cpu)
     trainer = GridTrainer(plan, model=model, args=arguments, optimizer_cls_and_kwargs=optimizer)
-    torch.manual_seed(seed + rank)
-    loaded = time.perf_counter()
-    with stop_signals(plan):
-        trainer.train(resume_from_checkpoint=str(resume[0]) if resume else None)
-    trained = time.perf_counter()
+    torch.manual_seed(1000 * seed + rank)  # apart from the ranks of every other seed
+    plan.begin(time.perf_counter() - began, resume[1]["seconds"] if resume else {})
+    reached = checkpoints.step_of(resume[0]) if resume else 0
+    # a run that patience ended may have been killed before it was finished
+    if not checkpoints.exhausted(plan.history, training):
+        with stop_signals(plan):
+            trainer.train(resume_from_checkpoint=str(resume[0]) if resume else None)
+        reached = trainer.state.global_step
     if plan.interrupted:
         raise StiltgridError(
-            f"{out}: stopped by a signal at step {trainer.state.global_step} of {steps}; a checkpoint is saved, run "
+            f"{out}: stopped by a signal at step {reached} of {steps}; a checkpoint is saved, run "
             "the same command again to go on from there"
         )
     chosen = plan.history[-1]
@@ -209,7 +244,9 @@ def fit(
         chosen = checkpoints.best_of(plan.history)
         final = out / "training" / f"best-{chosen['step']}"
     else:
+        started = time.perf_counter()
         trainer.save_folder(final)
+        plan.seconds["checkpoint"] += time.perf_counter() - started
     return {
         "weights": str(final),
         "precision": precision,
@@ -219,14 +256,10 @@ def fit(
             "train_inputs": len(features),
             "dev_examples": sum(map(len, dev.values())),
             "truncated_inputs": sum(f.truncated for f in features),
-            "steps": trainer.state.global_step,
+            "steps": reached,
             "selected_step": chosen["step"],
         },
-        "seconds": {
-            "load": round(loaded - began, 2),
-            "train": round(trained - loaded - sum(plan.seconds.values()), 2),
-            **{name: round(value, 2) for name, value in plan.seconds.items()},
-        },
+        "seconds": {part: round(value, 2) for part, value in plan.spent().items()},
         "versions": {name: version(name) for name in ("stiltgrid", "torch", "transformers", "tokenizers")},
     }
 

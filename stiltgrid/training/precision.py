@@ -9,8 +9,8 @@ from stiltgrid.errors import StiltgridError, nearest
 def resolve(precision: str) -> str:
     """Return "bf16" or "fp32" for a recipe's precision; "auto" asks the hardware.
 
-    On a CPU bf16 is chosen where it has instructions for it (AMX tiles or AVX512-BF16): elsewhere it is emulated and
-    slower than float32.
+    bf16 is chosen where there are instructions for it (on a CPU AMX tiles or AVX512-BF16): elsewhere it is emulated
+    and slower than float32.
 
     Raises:
         StiltgridError: for anything else, fp16 included.
@@ -19,12 +19,17 @@ def resolve(precision: str) -> str:
         return precision
     if precision != "auto":
         raise StiltgridError(f"precision {precision!r}: {nearest(precision, ('auto', 'bf16', 'fp32'))}")
+    return "bf16" if computes_bf16() else "fp32"
+
+
+def computes_bf16() -> bool:
+    """Tell whether this machine has instructions for bf16; without them it computes the same, but slowly."""
     import torch
 
     if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     asks = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
-    return "bf16" if any(ask() for ask in asks if ask) else "fp32"
+    return any(ask() for ask in asks if ask)
 
 
 def autocast(resolved: str, device_type: str) -> Any:

@@ -37,6 +37,7 @@ from stiltgrid.training import checkpoints
 from stiltgrid.training.precision import autocast
 
 LINE_SECONDS = 10.0
+PARTS = ("load", "train", "evaluate", "checkpoint")
 
 
 @dataclass
@@ -59,7 +60,8 @@ class Plan:
         history: dev evaluations so far: step, mean, scores.
         asked_to_stop: has this process got a signal to stop?
         interrupted: did the run stop early for such a signal to any rank?
-        seconds: wall time by part.
+        seconds: wall time by part, of this process and of those that it resumes.
+        loaded: this process's clock when training began.
     """
 
     formulation: ModuleType
@@ -77,7 +79,25 @@ class Plan:
     history: list[dict[str, Any]] = field(default_factory=list)
     asked_to_stop: bool = False
     interrupted: bool = False
-    seconds: dict[str, float] = field(default_factory=lambda: {"evaluate": 0.0, "checkpoint": 0.0})
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
+    loaded: float = 0.0
+
+    def begin(self, load_seconds: float, earlier: Mapping[str, float]) -> None:
+        """Start the clock of training.
+
+        Args:
+            load_seconds: what this process took so far.
+            earlier: `spent()` of the processes before it, from the checkpoint.
+        """
+        self.seconds = {part: earlier.get(part, 0.0) for part in PARTS}
+        self.seconds["load"] += load_seconds
+        self.loaded = time.perf_counter() - sum(self.seconds[part] for part in PARTS if part != "load")
+
+    def spent(self) -> dict[str, float]:
+        """Return the wall time by part until now, `train` being what is not evaluation or checkpoints; and `total`."""
+        since = time.perf_counter() - self.loaded
+        train = since - self.seconds["evaluate"] - self.seconds["checkpoint"]
+        return {**self.seconds, "train": train, "total": self.seconds["load"] + since}
 
 
 class Rows(Dataset):
@@ -208,9 +228,7 @@ class GridTrainer(Trainer):
             best = checkpoints.best_of(self.plan.history)["step"]
             if best == step:
                 self.save_folder(self.plan.out / "training" / f"best-{step}")
-            patience = self.plan.training["patience"]
-            since = sum(1 for h in self.plan.history if h["step"] > best)
-            if patience is not None and since >= patience:
+            if checkpoints.exhausted(self.plan.history, self.plan.training):
                 self.control.should_training_stop = True
         self.control.should_evaluate = False
         self.plan.seconds["evaluate"] += time.perf_counter() - started
@@ -320,7 +338,8 @@ class Cadence(TrainerCallback):
         self.trainer.wait()
         training = self.plan.out / "training"
         if args.process_index == 0:
-            checkpoints.mark(training / f"checkpoint-{state.global_step}", {"history": self.plan.history})
+            known = {"history": self.plan.history, "seconds": self.plan.spent()}
+            checkpoints.mark(training / f"checkpoint-{state.global_step}", known)
             best = checkpoints.best_of(self.plan.history)
             needed = checkpoints.needed_best(training, best and best["step"])
             for folder in training.glob("best-*"):
