@@ -98,7 +98,7 @@ def render_plan(plan: Plan, console: "Console") -> None:
     for heads, rows, left in _blocks(plan):
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         for k, head in enumerate(heads):
-            table.add_column(head, justify="left" if k in left else "right", no_wrap=k < 2)
+            table.add_column(head, justify="left" if k in left else "right", no_wrap=k < 2 or head == "basis")
         previous = ""
         for row in rows:
             first = "" if heads is HEADS and row[0] == previous else row[0]

@@ -197,7 +197,7 @@ def _tables(grid: Grid, entries: Mapping[tuple[str, str, str], Entry], model: st
         return Text(entry.text, style=KINDS[entry.kind][1])
 
     arms, targets = list(grid.config.intermediates), list(grid.config.targets)
-    need = {t: max(len(t), *(len(entries[model, a, t].text) for a in arms)) + 2 for t in targets}
+    need = {t: max(len(t), *(len(entries[model, a, t].text) for a in arms)) + 3 for t in targets}
     label = max(map(len, arms)) + 3
     blocks: list[list[str]] = [[]]
     for target in targets:
