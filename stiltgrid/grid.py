@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from stiltgrid.config import Config, Source
 from stiltgrid.intermediates import training_tasks
+from stiltgrid.schema import Config, Source
 from stiltgrid.tasks.registry import TaskRow, task
 
 BASELINE = "none"
@@ -113,7 +113,8 @@ class Grid:
         self.paths = Paths(config.grid)
         self.tasks: dict[str, TaskRow] = {name: task(t.task) for name, t in config.targets.items()}
         self.arm_tasks: dict[str, tuple[str, ...]] = {
-            name: training_tasks(name, config.intermediates) for name in config.intermediates
+            name: training_tasks(name, {arm: row.tasks for arm, row in config.intermediates.items()})
+            for name in config.intermediates
         }
 
     def languages(self, target: str) -> tuple[str, ...]:

@@ -1,16 +1,12 @@
 """From an intermediate arm's name to the tasks that it trains on."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from stiltgrid.errors import StiltgridError, nearest
 from stiltgrid.tasks.registry import tasks
 
-if TYPE_CHECKING:
-    from stiltgrid.config import Intermediate
 
-
-def training_tasks(name: str, arms: Mapping[str, "Intermediate"]) -> tuple[str, ...]:
+def training_tasks(name: str, arms: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """Return the full names of the tasks of an arm, each once, in order of first mention.
 
     An entry of `tasks` is a task of the suite `intermediate`, a full suite/task name, or another arm, which
@@ -18,7 +14,7 @@ def training_tasks(name: str, arms: Mapping[str, "Intermediate"]) -> tuple[str, 
 
     Args:
         name: the arm.
-        arms: every arm of the config.
+        arms: each arm's `tasks`, by name.
 
     Raises:
         StiltgridError: if an entry is neither a task nor an arm, or arms name each other in a circle.
@@ -27,7 +23,7 @@ def training_tasks(name: str, arms: Mapping[str, "Intermediate"]) -> tuple[str, 
     found: dict[str, None] = {}
 
     def add(arm: str, path: tuple[str, ...]) -> None:
-        for entry in arms[arm].tasks:
+        for entry in arms[arm]:
             full = entry if "/" in entry else f"intermediate/{entry}"
             if full in known:
                 found[full] = None

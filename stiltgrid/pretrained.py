@@ -57,7 +57,7 @@ def describe(folder: Path) -> dict[str, Any]:
         if not there:
             held = ", ".join(sorted(p.name for p in folder.iterdir())[:12]) if folder.is_dir() else "no such folder"
             raise StiltgridError(f"model folder {folder}: {what} not found; it holds: {held}")
-    indices = sorted(folder.glob("*.safetensors.index.json" if weights[0].suffix == ".safetensors" else "*.bin.index.json"))
+    indices = sorted(folder.glob(f"*{weights[0].suffix}.index.json"))
     for index in indices:
         shards = set(read_json(index)["weight_map"].values())
         if missing := sorted(name for name in shards if not (folder / name).exists()):

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from stiltgrid import formulations
-from stiltgrid.config import Config, Training, TrainingOverride
 from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import Grid
+from stiltgrid.schema import Config, Training, TrainingOverride
 from stiltgrid.store import PREDICTION_VERSION
 from stiltgrid.tasks.registry import task
 
@@ -98,8 +98,8 @@ def training_recipe(grid: Grid, model: str, intermediate: str, target: str | Non
             )
         if target is not None and config.targets[target].eval_split == "dev":
             raise StiltgridError(
-                f"targets.{target}: eval_split dev with selection best_dev would choose the checkpoint on rows that are "
-                "scored (in parallel sets the other languages are their translations); set selection: last_step"
+                f"targets.{target}: eval_split dev with selection best_dev would choose the checkpoint on rows that "
+                "are scored (in parallel sets the other languages are their translations); set selection: last_step"
             )
     values = training.model_dump()
     freeze = values.pop("freeze")

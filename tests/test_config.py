@@ -2,8 +2,9 @@ from copy import deepcopy
 
 import pytest
 
-from stiltgrid.config import Training, blocks, expanded, load, validate
+from stiltgrid.config import expanded, load, validate
 from stiltgrid.errors import StiltgridError
+from stiltgrid.schema import Training, blocks
 
 SMALL = {
     "grid": "small",

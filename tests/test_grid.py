@@ -61,14 +61,14 @@ def test_excluded_cells_have_a_reason_and_no_job():
 
 
 def test_shared_tasks_of_an_arm_are_used_once():
-    arms = load("config.yaml").intermediates
+    arms = {arm: row.tasks for arm, row in load("config.yaml").intermediates.items()}
     names = training_tasks("multi", arms)
     assert names.count("intermediate/mnli") == 1
     assert names[:3] == ("intermediate/anli", "intermediate/mnli", "intermediate/snli")
 
 
 def test_later_layers_replace_earlier_hyperparameters_key_by_key():
-    from stiltgrid.config import TrainingOverride
+    from stiltgrid.schema import TrainingOverride
 
     top = TrainingOverride(batch_size=8, epochs=2)
     task = TrainingOverride(max_steps=50, learning_rate=1e-3)

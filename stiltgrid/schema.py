@@ -1,0 +1,243 @@
+"""The blocks of a config: every key, its default and its meaning, and the checks between keys.
+
+`docs/config.md` is generated from the descriptions here (`make docs`).
+"""
+
+import types
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+
+from stiltgrid.errors import StiltgridError, nearest
+from stiltgrid.intermediates import training_tasks
+from stiltgrid.tasks.registry import task, tasks
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+
+
+class Block(BaseModel):
+    """A block of the config: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Training(Block):
+    """Hyperparameters of a fine-tuning run; a run's values are these defaults, then the model's, then the task's."""
+
+    optimizer: Literal["adamw", "adafactor"] = Field(
+        "adamw", description="`adafactor` runs unsharded only: under ZeRO-3 it would see flat shards"
+    )
+    learning_rate: float = Field(1e-4, gt=0, description="peak learning rate")
+    schedule: Literal["linear", "constant"] = Field("linear", description="after warm-up: decay to 0, or constant")
+    warmup_ratio: float = Field(0.1, ge=0, lt=1, description="share of the steps in linear warm-up")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay, not on biases and norms")
+    max_grad_norm: float = Field(1.0, gt=0, description="global gradient norm at which gradients are clipped")
+    batch_size: int = Field(32, ge=1, description="examples an optimizer step, over all devices and accumulation")
+    epochs: float | None = Field(3, gt=0, description="passes over the training rows; setting `max_steps` replaces it")
+    max_steps: int | None = Field(None, ge=1, description="optimizer steps; setting `epochs` replaces it")
+    max_input_length: int = Field(256, ge=8, description="input tokens; longer ones are cut by the formulation's rule")
+    train_examples: int | None = Field(None, ge=1, description="cap on training rows a task (a seeded sample)")
+    dev_examples: int | None = Field(None, ge=1, description="cap on English dev rows a task (a fixed sample)")
+    selection: Literal["last_step", "best_dev"] = Field(
+        "best_dev", description="which step's weights are kept: the last, or the best on English dev"
+    )
+    evaluations: int = Field(10, ge=0, description="evenly spaced dev evaluations, the last step's among them")
+    patience: int | None = Field(None, ge=1, description="`best_dev`: stop after so many evaluations without a gain")
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto", description="`auto`: bf16 where the device has it; fp16 is never used (mT5 overflows)"
+    )
+    freeze: Literal["none", "embeddings"] = Field("none", description="`embeddings`: input embeddings are not trained")
+    dropout: float | None = Field(None, ge=0, lt=1, description="dropout rate; null keeps the model's own")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "Training":
+        if (self.epochs is None) == (self.max_steps is None):
+            raise ValueError("exactly one of `epochs` and `max_steps` must be set; set the other to null")
+        if self.patience is not None and self.selection != "best_dev":
+            raise ValueError("`patience` needs `selection: best_dev`")
+        return self
+
+
+def _partial(block: type[Block], name: str) -> type[Block]:
+    """Make a block with the same keys, each optional and without the cross checks, for overrides."""
+    fields = {}
+    for key, info in block.model_fields.items():
+        annotation: Any = info.annotation
+        for constraint in info.metadata:
+            annotation = Annotated[annotation, constraint]
+        fields[key] = (annotation | None, Field(None, description=info.description))
+    return create_model(name, __base__=Block, **fields)  # type: ignore[call-overload]
+
+
+TrainingOverride = _partial(Training, "TrainingOverride")
+
+
+class Execution(Block):
+    """How a run is carried out: changes its speed and memory, not its result, and is not part of its identity."""
+
+    strategy: Literal["single", "ddp", "zero3"] = Field("single", description="one process, DDP, or DeepSpeed ZeRO-3")
+    devices: int = Field(1, ge=1, description="processes, one a device")
+    micro_batch_size: int | None = Field(
+        None, ge=1, description="examples a device and forward pass; null: batch_size / devices"
+    )
+    predict_batch_size: int = Field(64, ge=1, description="examples a forward pass in prediction")
+    threads: int = Field(1, ge=1, description="CPU threads a process")
+    checkpoint_minutes: float = Field(15, gt=0, description="minutes between training checkpoints")
+    gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass")
+    offload: bool = Field(False, description="ZeRO-3: keep optimizer state and parameters in host memory")
+
+
+class Cost(Block):
+    """What `plan` reckons with until runs of this model have been measured."""
+
+    parameters: float = Field(description="all parameters, for disk")
+    compute_parameters: float = Field(description="parameters that each input token passes, for FLOP")
+    device_tflops: float = Field(312, gt=0, description="peak dense bf16 TFLOP/s of one device (312: A100)")
+    utilisation: float = Field(0.3, gt=0, le=1, description="share of the peak that training reaches")
+    tokens_per_example: float = Field(80, gt=0, description="mean input tokens an example")
+
+
+class Resources(Block):
+    """Cluster resources of a model's train and predict jobs."""
+
+    gpus: int = Field(0, ge=0, description="GPUs a training job (Snakemake resource `gpu`)")
+    predict_gpus: int | None = Field(None, ge=0, description="GPUs a prediction job; null: 1 if training has any")
+    mem_mb: int = Field(8000, ge=100, description="host memory")
+    runtime: int = Field(240, ge=1, description="minutes a training job; doubled on each retry")
+    predict_runtime: int = Field(60, ge=1, description="minutes a prediction job; doubled on each retry")
+
+
+class Model(Block):
+    """A pretrained multilingual model: one column of the question."""
+
+    source: str = Field(
+        description="hub id (with `revision`), a folder (`./…`, `/…`, `${VARIABLE}/…`), or `demo:base`, `demo:xxl`"
+    )
+    revision: str | None = Field(None, pattern=r"^[0-9a-f]{40}$", description="40-hex revision of a hub model")
+    title: str | None = Field(None, description="name in tables; null: the key")
+    family: Literal["text2text", "heads"] = Field(
+        "text2text", description="`text2text`: mT5, text in and text out; `heads`: an encoder with task heads"
+    )
+    pooling: Literal["first", "mean"] = Field("first", description="heads: what a sequence head reads")
+    seeds: int | None = Field(None, ge=1, description="seeds a cell of this model; null: the grid's `seeds`")
+    baseline_seeds: int | None = Field(None, ge=1, description="seeds of its `none` row; null: the grid's")
+    training: TrainingOverride = Field(default_factory=TrainingOverride, description="hyperparameters of this model")
+    execution: Execution = Field(default_factory=Execution)
+    resources: Resources = Field(default_factory=Resources)
+    cost: Cost | None = Field(None, description="for `plan`")
+
+    @model_validator(mode="after")
+    def _pinned(self) -> "Model":
+        if self.is_hub and self.revision is None:
+            raise ValueError(
+                f"source {self.source!r} is a hub id without `revision`; expected a 40-hex commit, so that the "
+                "same weights are loaded next year (a folder starts with ./ or /)"
+            )
+        return self
+
+    @property
+    def is_hub(self) -> bool:
+        """Whether `source` is a hub id rather than a folder or a demo model."""
+        return not self.source.startswith(("demo:", ".", "/", "~", "$"))
+
+
+class Intermediate(Block):
+    """An intermediate arm: `{}` is the baseline without one."""
+
+    tasks: tuple[str, ...] = Field(
+        (), description="tasks of suite `intermediate` (or suite/task), or other intermediates' names; each used once"
+    )
+    mixing: Literal["proportional"] = Field("proportional", description="several tasks: examples in proportion to size")
+    training: TrainingOverride = Field(default_factory=TrainingOverride, description="hyperparameters of this arm")
+    title: str | None = Field(None, description="name in tables; null: the key")
+
+
+class Target(Block):
+    """A target task."""
+
+    task: str = Field(description="suite/task, e.g. xglue/xnli")
+    languages: Literal["all"] | tuple[str, ...] = Field("all", description="evaluation languages; `all`: the task's")
+    source_language: str = Field("en", description="language of the training and dev rows")
+    eval_split: Literal["test", "dev"] = Field("test", description="the split that is scored")
+    training: TrainingOverride = Field(default_factory=TrainingOverride, description="hyperparameters of this target")
+    title: str | None = Field(None, description="name in tables; null: the task's title")
+
+
+class Source(Block):
+    """Where a suite's or a task's original files lie."""
+
+    path: str = Field(description="folder, relative to the working folder or absolute; `${VARIABLE}` is filled in")
+    layout: str | dict[Literal["train", "dev", "test"], str] | None = Field(
+        None, description="release format, or one a split; null: the task's first"
+    )
+    files: dict[Literal["train", "dev", "test"], str] = Field(
+        {}, description="file patterns that replace the layout's, `{lang}` is filled in"
+    )
+    rows: dict[Literal["train", "dev", "test"], tuple[int, int]] = Field(
+        {}, description="half-open slice of data rows, e.g. [0, 1600], where a release lacks a split of its own"
+    )
+
+    def layout_of(self, split: str) -> str | None:
+        """Return the release format of a split; None: the task's first."""
+        return self.layout.get(split) if isinstance(self.layout, dict) else self.layout  # type: ignore[call-overload]
+
+
+class Config(Block):
+    """The whole config of one grid."""
+
+    grid: Name = Field(description="name of the grid; everything goes to results/<grid>/")
+    title: str | None = Field(None, description="a line above every table; null: the grid's name")
+    note: str | None = Field(None, description="what the numbers do and do not mean; printed under every table")
+    seeds: int = Field(3, ge=1, description="seeds a cell (seed k is a whole chain: phase ii and phase iii)")
+    baseline_seeds: int | None = Field(None, ge=1, description="seeds of the `none` row; null: `seeds`")
+    training: TrainingOverride = Field(default_factory=TrainingOverride, description="hyperparameters of every run")
+    sources: dict[str, Source] = Field({}, description="a suite's or a task's (suite/task) original files")
+    models: dict[Name, Model] = Field(min_length=1, description="the pretrained models")
+    intermediates: dict[Name, Intermediate] = Field(min_length=1, description="the intermediate arms")
+    targets: dict[Name, Target] = Field(min_length=1, description="the target tasks")
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Config":
+        for name, target in self.targets.items():
+            try:
+                row = task(target.task)
+            except StiltgridError as error:
+                raise ValueError(f"targets.{name}.task: {error}") from None
+            if target.languages != "all":
+                if not target.languages:
+                    raise ValueError(f"targets.{name}.languages: empty; write `all` or name at least one")
+                for language in target.languages:
+                    if language not in row.languages:
+                        raise ValueError(
+                            f"targets.{name}.languages: unknown language {language!r} for {row.name}; "
+                            f"{nearest(language, row.languages)}"
+                        )
+        for name in self.intermediates:
+            try:
+                training_tasks(name, {arm: row.tasks for arm, row in self.intermediates.items()})
+            except StiltgridError as error:
+                raise ValueError(f"intermediates.{name}.tasks: {error}") from None
+        suites = {row.suite for row in tasks().values()}
+        for name in self.sources:
+            if name not in suites and name not in tasks():
+                raise ValueError(f"sources: {name!r} is no suite or task; {nearest(name, suites | set(tasks()))}")
+        return self
+
+
+def blocks() -> list[type[Block]]:
+    """Return the blocks of the config in reading order, for the reference page."""
+    found: list[type[Block]] = []
+
+    def visit(annotation: Any) -> None:
+        if isinstance(annotation, type) and issubclass(annotation, Block):
+            shown = Training if annotation is TrainingOverride else annotation
+            if shown not in found:
+                found.append(shown)
+                for info in shown.model_fields.values():
+                    visit(info.annotation)
+        elif get_origin(annotation) in (Union, types.UnionType, dict, tuple, Annotated):
+            for part in get_args(annotation):
+                visit(part)
+
+    visit(Config)
+    return found
