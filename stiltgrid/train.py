@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,27 +101,19 @@ def run(
     rank, ranks = place()
     about = identity(recipe, data, pretrained, parent)
     recipe_hash = digest(about)
-    # several ranks must not each look for themselves: if one found the run finished, the others would wait for it
-    done = finished(out, recipe_hash) if ranks == 1 else None
-    if done is not None:
-        return _found(out, done)
-    from stiltgrid.training.fit import fit, share_from_first, start_ranks, stop_ranks
-
-    if ranks > 1:
-        start_ranks(execution)
     lock = _lock(out) if rank == 0 else None
     try:
-        if rank == 0:
-            done = finished(out, recipe_hash)  # by a process that held the lock until now
-            if done is None:
-                _make_ready(out, about, recipe_hash, execution)
+        # looked at under the lock, whose last holder may have finished this very run; by one rank, for all of them
+        done = finished(out, recipe_hash) if rank == 0 else None
         if ranks > 1:
+            from stiltgrid.training.fit import share_from_first, start_ranks, stop_ranks
+
+            start_ranks(execution)
             done = share_from_first(done)
-        if done is not None:
-            manifest = _found(out, done) if rank == 0 else done
+        if done is None:
+            manifest = _train(recipe, data, pretrained, parent, out, execution, about)
         else:
-            result = fit(recipe, data, pretrained, parent, out, execution)
-            manifest = _finish(out, about, recipe_hash, execution, result) if rank == 0 else {}
+            manifest = _found(out, done) if rank == 0 else done
         if rank == 0:
             (out / LOCK).unlink(missing_ok=True)
     except Exception as error:
@@ -133,6 +126,26 @@ def run(
         manifest = share_from_first(manifest)
         stop_ranks()
     return manifest
+
+
+def _train(
+    recipe: Mapping[str, Any],
+    data: Data,
+    pretrained: Path | str,
+    parent: Path | str,
+    out: Path,
+    execution: Mapping[str, Any],
+    about: dict[str, Any],
+) -> dict[str, Any]:
+    """Return the new manifest on the first rank, {} on the others."""
+    from stiltgrid.training.fit import fit
+
+    recipe_hash = digest(about)
+    first = place()[0] == 0
+    if first:
+        _make_ready(out, about, recipe_hash, execution)
+    result = fit(recipe, data, pretrained, parent, out, execution)
+    return _finish(out, about, recipe_hash, execution, result) if first else {}
 
 
 def _found(out: Path, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -150,15 +163,28 @@ def _explain_full_disk(out: Path, error: Exception) -> None:
     while link is not None and link not in links:
         links.append(link)
         link = link.__cause__ or link.__context__
-    # safetensors raises an error of its own, with the system's number in its text
-    named = re.search(r"os error (\d+)", " ".join(map(str, links)))
-    numbers = [e.errno for e in links if isinstance(e, OSError)] + ([int(named[1])] if named else [])
+    text = " ".join(map(str, links))
+    numbers = [e.errno for e in links if isinstance(e, OSError)]
+    # safetensors raises an error of its own, with the system's number in its text; torch's writer drops the number
+    numbers += [int(number) for number in re.findall(r"os error (\d+)", text)]
+    if "inline_container" in text:
+        numbers.append(_errno_of_writing(out))
     if any(number in FULL for number in numbers):
         free = shutil.disk_usage(out).free
         raise StiltgridError(
             f"{out}: the disk or the quota is full ({free / 1e6:.0f} MB free): {error}; make room, then run the same "
             "command again to go on from the last complete checkpoint"
         ) from error
+
+
+def _errno_of_writing(out: Path) -> int | None:
+    """Return the system's answer to writing a little more."""
+    try:
+        with tempfile.TemporaryFile(dir=out) as file:
+            file.write(bytes(1 << 20))
+    except OSError as error:
+        return error.errno
+    return None
 
 
 def _lock(out: Path) -> Any:
@@ -199,8 +225,8 @@ def _make_ready(out: Path, about: dict[str, Any], recipe_hash: str, execution: M
     if same and sharded and any(before[key] != value for key, value in layout.items()):
         # DeepSpeed's shards are one a rank, and nobody else's format
         print(
-            f"{out}: the checkpoints are of {before['strategy']} on {before['devices']} devices and cannot be continued "
-            f"by {layout['strategy']} on {layout['devices']}; starting again",
+            f"{out}: the checkpoints are of {before['strategy']} on {before['devices']} devices and cannot be "
+            f"continued by {layout['strategy']} on {layout['devices']}; starting again",
             file=sys.stderr,
             flush=True,
         )

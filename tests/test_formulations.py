@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from stiltgrid.batching import MicroBatches, by_length, epoch_batches, padded, shares
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
-from stiltgrid.formulations import formulation, heads, text2text
+from stiltgrid.formulations import VERSION, check_trained, described, formulation, heads, text2text
 from stiltgrid.formulations.features import IGNORED, Setup, cut_longest, decode, windows
 from stiltgrid.models import load_heads, load_text2text
+from stiltgrid.recipes import formulation_of
 from stiltgrid.tasks.registry import task
 from stiltgrid.tokenization import load_tokens
 
@@ -254,6 +255,25 @@ def test_expected_relevance_is_the_mean_of_the_numeric_labels(mt5):
     (prediction,) = decode(WPR, [example], features, logs)
     assert prediction.value == pytest.approx(0.2 + 0.6 + 1.2)
     assert prediction.label == "3" and len(prediction.scores) == 5
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_scores_that_are_no_numbers_are_never_a_label(mt5, wrong):
+    for row, example in ((XNLI, tiny.nli(1)[0]), (POS, tiny.tagged(1)[0])):
+        features = text2text.encode(setup(mt5, row), row.name, [example], False)
+        scores = [[[-1.0] * len(row.labels) for _ in range(f.units)] for f in features]
+        decode(row, [example], features, scores)
+        scores[-1][-1][-1] = wrong
+        with pytest.raises(StiltgridError, match=rf"{row.name}: example '0': scores are not finite.*diverged"):
+            decode(row, [example], features, scores)
+
+
+def test_a_recipe_says_what_the_formulations_compare():
+    names = [XNLI.name, POS.name, WPR.name]
+    recorded = formulation_of(names)
+    assert recorded == {"version": VERSION, "tasks": {name: described(task(name)) for name in names}}
+    for name in names:
+        check_trained(recorded, task(name))
 
 
 def test_windows_of_a_sentence_come_back_as_one(mt5):

@@ -172,6 +172,11 @@ def test_faults_1_and_2_on_two_ranks(world, tmp_path, strategy):
     moved = (second["lm_head.weight"] - start["lm_head.weight"]).abs().max()
     assert 0 < moved < 0.1
     assert (start["lm_head.weight"] - start["shared.weight"]).abs().max() > 1
+    if strategy == "ddp":  # a second call finds it done, on all ranks
+        files = {p: p.stat().st_mtime_ns for p in (tmp_path / "two" / "weights").iterdir()}
+        launch(TRAIN, [str(tmp_path / "call.json")], tmp_path, strategy)
+        assert read_json(tmp_path / "two" / "manifest.json") == two
+        assert files == {p: p.stat().st_mtime_ns for p in (tmp_path / "two" / "weights").iterdir()}
 
 
 @pytest.mark.slow

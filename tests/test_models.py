@@ -14,6 +14,7 @@ from stiltgrid.formulations.features import Setup
 from stiltgrid.models import (
     UntiedMT5,
     check_head,
+    dropout_rates,
     freeze,
     load_encoder,
     load_heads,
@@ -155,8 +156,17 @@ def test_frozen_embeddings_leave_the_output_matrix_trainable(mt5):
 
 
 def test_dropout_replaces_the_models_own(mt5, xlmr):
-    assert load_text2text(mt5, 0.3).config.dropout_rate == 0.3
-    assert load_encoder(xlmr, 0.0).config.hidden_dropout_prob == 0.0
+    assert load_text2text(mt5, dropout_rates(mt5, 0.3)).config.dropout_rate == 0.3
+    assert load_encoder(xlmr, dropout_rates(xlmr, 0.0)).config.hidden_dropout_prob == 0.0
+    assert load_heads(xlmr, {XNLI.name: XNLI}, "first", 1, dropout_rates(xlmr, 0.25)).drop.p == 0.25
+    own = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "classifier_dropout": None}
+    assert dropout_rates(xlmr) == own
+
+
+def test_loading_writes_nothing_into_a_log_file(mt5, xlmr, capfd):
+    load_text2text(mt5)
+    load_encoder(xlmr)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_loss_equals_the_librarys_times_the_number_of_targets(mt5):
@@ -178,11 +188,31 @@ def test_roberta_positions_start_after_the_padding_id(xlmr):
 
 def test_a_pretrained_folder_may_be_relative_to_its_manifest(tmp_path):
     (tmp_path / "model").mkdir()
-    write_json(tmp_path / "manifest.json", {"path": "model"})
+    write_json(tmp_path / "manifest.json", {"path": "model", "files": {}})
     assert pretrained_folder(tmp_path) == tmp_path / "model"
-    write_json(tmp_path / "manifest.json", {"path": "gone"})
+    write_json(tmp_path / "manifest.json", {"path": "gone", "files": {}})
     with pytest.raises(StiltgridError, match="gone does not exist"):
         pretrained_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "found"),
+    [
+        ("model.safetensors", lambda content: content[:-8], r"has \d+ bytes, the manifest says"),
+        ("config.json", lambda content: content.replace(b"0.1", b"0.3"), "has other content"),
+        ("tokenizer.json", None, "is missing"),
+    ],
+)
+def test_a_pretrained_folder_that_changed_is_refused(tmp_path, file, change, found):
+    directory = tiny.pretrained(tmp_path, "text2text")
+    assert pretrained_folder(directory) == directory / "model"
+    path = directory / "model" / file
+    if change is None:
+        path.unlink()
+    else:
+        path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(StiltgridError, match=rf"{file}: {found}.*remove .*manifest\.json and run again"):
+        pretrained_folder(directory)
 
 
 def test_byte_pieces_are_used_where_the_vocabulary_has_them():

@@ -1,5 +1,6 @@
 """Predictions: order, batching, damaged weights."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -7,6 +8,7 @@ from dataclasses import replace
 import pytest
 import tiny
 
+from stiltgrid import formulations, predict
 from stiltgrid.artifacts import read_json, write_json
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
@@ -83,6 +85,49 @@ def test_a_head_of_other_labels_is_refused(trained):
     changed = row.model_copy(update={"labels": dict(reversed(row.labels.items()))})
     with pytest.raises(StiltgridError, match="train it again"):
         Predictor.load(*trained["heads"]).predict(changed, [])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("labels", {"entailment": "true", "neutral": "maybe", "contradiction": "no"}),
+        ("fields", ("hypothesis", "premise")),
+        ("segments", (("premise", "hypothesis"),)),
+        ("kind", "tagging"),
+    ],
+)
+def test_a_task_edited_since_training_is_refused(trained, family, key, value):
+    changed = task("xglue/xnli").model_copy(update={key: value})
+    with pytest.raises(StiltgridError, match=rf"xglue/xnli: its {key} were .*train it again, or restore the row"):
+        Predictor.load(*trained[family]).predict(changed, tiny.nli(1))
+
+
+def test_a_task_that_was_not_trained_on_is_refused(trained):
+    with pytest.raises(StiltgridError, match=r"xglue/pawsx: the run is not trained on it, but on xglue/.*xnli"):
+        Predictor.load(*trained["text2text"]).predict(task("xglue/pawsx"), [])
+
+
+def test_a_checkpoint_of_other_formulations_is_refused(trained, monkeypatch):
+    monkeypatch.setattr(formulations, "VERSION", formulations.VERSION + 1)
+    with pytest.raises(StiltgridError, match="train it again"):
+        Predictor.load(*trained["text2text"]).predict(task("xglue/xnli"), tiny.nli(1))
+
+
+@pytest.mark.parametrize(("native", "warnings"), [(True, 0), (False, 1)])
+def test_predictions_are_made_in_the_precision_of_the_run(trained, monkeypatch, caplog, native, warnings):
+    """Whatever `auto` would mean on the machine that predicts."""
+    monkeypatch.setattr(predict, "computes_bf16", lambda: native)
+    loaded = Predictor.load(*trained["heads"])
+    assert loaded.precision == "fp32" and not caplog.records
+    manifest = json.loads(json.dumps(loaded.manifest))
+    manifest["recipe"]["training"]["precision"] = "auto"
+    manifest["execution"]["precision"] = "bf16"
+    predictor = Predictor(manifest, loaded.model, loaded.tokens)
+    assert predictor.precision == "bf16"
+    assert [r.levelname for r in caplog.records] == ["WARNING"] * warnings
+    said, exact = (p.predict(task("xglue/xnli"), tiny.nli(4)) for p in (predictor, loaded))
+    assert [p.scores for p in said] != [p.scores for p in exact]
 
 
 def test_truncated_weights_are_named(trained, tmp_path):

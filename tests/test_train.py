@@ -1,25 +1,32 @@
 """Runs: what they write, when they do nothing, resuming, choosing, failing."""
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from itertools import chain, repeat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from stiltgrid.artifacts import file_sha256, read_json, write_json
 from stiltgrid.errors import StiltgridError
+from stiltgrid.examples import Example
 from stiltgrid.launch import command
-from stiltgrid.train import run
+from stiltgrid.train import LOCK, run
 from stiltgrid.training import checkpoints
-from stiltgrid.training.arguments import split_batch
-from stiltgrid.training.fit import choose
+from stiltgrid.training.arguments import split_batch, training_arguments
+from stiltgrid.training.fit import _read, choose, choose_groups, rank_seed
 from stiltgrid.training.precision import resolve
 
 SINGLE = {"strategy": "single", "devices": 1}
@@ -165,9 +172,44 @@ def test_epochs_and_caps_set_the_number_of_steps(world, tmp_path):
 
 def test_a_cap_takes_the_first_of_one_shuffle():
     rows = tiny.nli(50)
-    assert choose(rows, 10, 1, "train") == choose(rows, 20, 1, "train")[:10]
-    assert choose(rows, 10, 1, "train") != choose(rows, 10, 2, "train")
+    few, more = (choose(rows, number, 1, "train") for number in (10, 20))
+    assert (len(few), len(more)) == (10, 20)
+    assert {e.id for e in few} < {e.id for e in more}
+    assert few != choose(rows, 10, 2, "train")
     assert choose(rows, 80, 1, "train") == rows
+    for chosen in (few, more):
+        assert chosen == sorted(chosen, key=rows.index)
+
+
+def ranked(queries: int) -> list[Example]:
+    """Candidates of queries, 3 to 6 of each."""
+    return [
+        Example(f"{q}-{i}", f"q{q}", {"query": "cat", "title": "dog", "snippet": "park"}, str((q + i) % 5))
+        for q in range(queries)
+        for i in range(3 + q % 4)
+    ]
+
+
+def test_dev_keeps_whole_groups_in_the_order_of_the_file():
+    """A query with some of its candidates has another nDCG."""
+    rows = ranked(12)
+    sizes = Counter(e.group for e in rows)
+    for number in (1, 7, 20, 30):
+        chosen = choose_groups(rows, number, 1, "dev")
+        assert chosen == [e for e in rows if e.group in {c.group for c in chosen}]
+        assert number <= len(chosen) < number + max(sizes.values())
+    few, more = ({e.id for e in choose_groups(rows, number, 1, "dev")} for number in (7, 20))
+    assert few < more
+    assert choose_groups(rows, 7, 1, "dev") != choose_groups(rows, 7, 2, "dev")
+    assert choose_groups(rows, 99, 1, "dev") == rows
+
+
+def test_a_run_scores_dev_on_whole_groups(tmp_path):
+    data = tiny.write_data(tmp_path, "xglue/wpr", ranked(12), ranked(12))
+    dev, train_ = (_read(data, ["xglue/wpr"], split, 10, 0)["xglue/wpr"] for split in ("dev", "train"))
+    sizes = Counter(e.group for e in ranked(12))
+    assert Counter(e.group for e in dev) == {e.group: sizes[e.group] for e in dev}
+    assert len(train_) == 10
 
 
 def test_the_best_of_dev_is_kept(world, tmp_path, monkeypatch):
@@ -208,10 +250,234 @@ def test_a_full_disk_says_so(world, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(trainer, "save_weights", full)
-    with pytest.raises(StiltgridError, match="the disk is full"):
+    with pytest.raises(StiltgridError, match="the disk or the quota is full"):
         train(world, tmp_path / "run", max_steps=1)
     monkeypatch.undo()
     train(world, tmp_path / "run", max_steps=1)
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (OSError(errno.ENOSPC, "x"), True),
+        (OSError(errno.EDQUOT, "x"), True),
+        (OSError(errno.EIO, "x"), False),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), True),
+        (SafetensorError("I/O error: File too large (os error 27)"), False),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"), False),
+        (ValueError("there is No space left for a word"), False),
+    ],
+)
+def test_only_the_system_says_that_the_disk_is_full(tmp_path, monkeypatch, error, full):
+    """However little is free: a fault of another kind is not explained away."""
+    from stiltgrid import train as module
+
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=5))
+    if full:
+        with pytest.raises(StiltgridError, match="the disk or the quota is full"):
+            module._explain_full_disk(tmp_path, error)
+    else:
+        module._explain_full_disk(tmp_path, error)
+
+
+def test_torchs_writer_is_asked_again_for_the_systems_number(tmp_path, monkeypatch):
+    from stiltgrid import train as module
+
+    monkeypatch.setattr(module, "_errno_of_writing", lambda _: errno.ENOSPC)
+    with pytest.raises(StiltgridError, match="the disk or the quota is full"):
+        module._explain_full_disk(tmp_path, RuntimeError("[enforce fail at inline_container.cc:672]"))
+
+
+class Kill(BaseException):
+    """Ends a run where it is, as SIGKILL would."""
+
+
+def killing(real, dies):
+    """Return the function, ending the run at the first call whose arguments are so."""
+    left = [True]
+
+    def call(*args, **kwargs):
+        if left and dies(*args, **kwargs):
+            left.clear()
+            raise Kill
+        return real(*args, **kwargs)
+
+    return call
+
+
+@pytest.mark.parametrize(("selection", "step"), [("best_dev", 2), ("last_step", 4)])
+def test_a_run_killed_at_every_step_of_finishing_ends_at_the_same_weights(
+    world, tmp_path, monkeypatch, selection, step
+):
+    from stiltgrid import train as module
+    from stiltgrid.training import trainer
+
+    scores = chain([10.0, 30.0], repeat(20.0))
+    monkeypatch.setattr(trainer, "score_language", lambda *a: ({"accuracy": next(scores)}, {}))
+    call = {"max_steps": 4, "evaluations": 4, "selection": selection, "execution": {**SINGLE, "checkpoint_steps": 2}}
+    out, finish = tmp_path / "run", module._finish
+    for place, name, dies in (
+        (module, "_link", lambda source, _: source.endswith("model.safetensors")),
+        (shutil, "rmtree", lambda path, **_: path.name == "weights"),
+        (Path, "replace", lambda path, _: path.name == "weights.tmp"),
+        (module, "write_json", lambda path, _: path.name == "complete.json"),
+        (module, "write_json", lambda path, _: path.name == "manifest.json"),
+        (shutil, "rmtree", lambda path, **_: path.name == "training"),
+    ):
+        with monkeypatch.context() as patch:
+            fatal = killing(getattr(place, name), dies)
+            if (out / "complete.json").exists():
+                patch.setattr(place, name, fatal)
+            else:
+                patch.setattr(
+                    module, "_finish", lambda *a, p=patch, o=(place, name, fatal): p.setattr(*o) or finish(*a)
+                )
+            with pytest.raises(Kill):
+                train(world, out, **call)
+    manifest = train(world, out, **call)
+    assert {p.name for p in out.iterdir()} == {"complete.json", "manifest.json", "metrics.jsonl", "weights"}
+    assert manifest["counts"]["selected_step"] == step
+    scores = chain([10.0, 30.0], repeat(20.0))
+    assert train(world, tmp_path / "whole", **call)["weights"] == manifest["weights"]
+
+
+def killed_at_the_end(world, out, monkeypatch, **call):
+    """A run that was killed when it had trained and not yet finished."""
+    from stiltgrid import train as module
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_finish", killing(module._finish, lambda *_: True))
+        with pytest.raises(Kill):
+            train(world, out, **call)
+
+
+def test_patience_is_remembered_by_a_resumed_run(world, tmp_path, monkeypatch):
+    from stiltgrid.training import trainer
+
+    scores = iter([30.0, 20.0, 10.0, 99.0])
+    monkeypatch.setattr(trainer, "score_language", lambda *a: ({"accuracy": next(scores)}, {}))
+    call = {"max_steps": 8, "evaluations": 4, "selection": "best_dev", "patience": 2}
+    call["execution"] = {**SINGLE, "checkpoint_steps": 2}
+    killed_at_the_end(world, tmp_path / "run", monkeypatch, **call)
+    manifest = train(world, tmp_path / "run", **call)
+    assert manifest["counts"]["steps"] == 6
+    assert manifest["counts"]["selected_step"] == 2
+    assert next(scores) == 99.0
+
+
+def test_patience_counts_only_where_the_best_is_selected():
+    history = [{"step": step, "mean": mean} for step, mean in ((1, 3.0), (2, 1.0), (3, 2.0))]
+    best = {"selection": "best_dev", "patience": 2}
+    assert checkpoints.exhausted(history, best)
+    assert not checkpoints.exhausted(history[:2], best)
+    assert not checkpoints.exhausted([], best)
+    assert not checkpoints.exhausted(history, {**best, "patience": None})
+    assert not checkpoints.exhausted(history, {**best, "selection": "last_step"})
+
+
+def test_measured_seconds_are_the_sum_over_the_processes_of_a_run(world, tmp_path, monkeypatch):
+    call = {"max_steps": 2, "execution": {**SINGLE, "checkpoint_steps": 1}}
+    killed_at_the_end(world, tmp_path / "run", monkeypatch, **call)
+    marker = tmp_path / "run" / "training" / "checkpoint-1" / checkpoints.MARKER
+    record = read_json(marker)
+    spent = record["state"]["seconds"]
+    assert set(spent) == {"load", "train", "evaluate", "checkpoint", "total"}
+    assert spent["total"] == pytest.approx(sum(spent.values()) - spent["total"])
+    record["state"]["seconds"] = {
+        "load": 100.0,
+        "train": 2000.0,
+        "evaluate": 300.0,
+        "checkpoint": 40.0,
+        "total": 2440.0,
+    }
+    write_json(marker, record)
+    seconds = train(world, tmp_path / "run", **call)["seconds"]
+    for part, before in record["state"]["seconds"].items():
+        assert before < seconds[part] < before + 30
+    assert seconds["total"] == pytest.approx(sum(seconds.values()) - seconds["total"], abs=0.1)
+
+
+def test_a_run_that_another_process_just_finished_is_not_trained_again(world, tmp_path, monkeypatch, capfd):
+    from stiltgrid import train as module
+    from stiltgrid.training import fit
+
+    first = train(world, tmp_path / "run", max_steps=1)
+    (tmp_path / "run").rename(tmp_path / "other")
+    lock = module._lock
+    monkeypatch.setattr(module, "_lock", lambda out: (tmp_path / "other").rename(out) and lock(out))
+    monkeypatch.setattr(fit, "fit", lambda *a: pytest.fail("trained again"))
+    assert train(world, tmp_path / "run", max_steps=1) == first
+    assert "nothing to train" in capfd.readouterr().err
+    assert not (tmp_path / "run" / LOCK).exists()
+
+
+def test_training_checkpoints_left_beside_a_finished_run_are_removed(world, tmp_path):
+    train(world, tmp_path / "run", max_steps=1)
+    (tmp_path / "run" / "training" / "checkpoint-1").mkdir(parents=True)
+    train(world, tmp_path / "run", max_steps=1)
+    assert not (tmp_path / "run" / "training").exists()
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "kept"),
+    [
+        (("zero3", 2), ("zero3", 2), True),
+        (("zero3", 2), ("zero3", 4), False),
+        (("zero3", 2), ("single", 1), False),
+        (("ddp", 2), ("zero3", 2), False),
+        (("ddp", 2), ("single", 1), True),
+    ],
+)
+def test_shards_of_another_layout_are_not_resumed(tmp_path, capfd, before, now, kept):
+    from stiltgrid.train import _make_ready
+
+    layouts = [dict(zip(("strategy", "devices"), layout, strict=True)) for layout in (before, now)]
+    _make_ready(tmp_path, {}, "hash", layouts[0])
+    (tmp_path / "training" / "checkpoint-4").mkdir()
+    _make_ready(tmp_path, {}, "hash", layouts[1])
+    assert (tmp_path / "training" / "checkpoint-4").exists() is kept
+    assert ("cannot be continued by" in capfd.readouterr().err) is not kept
+    assert read_json(tmp_path / "training" / "identity.json").items() >= layouts[1].items()
+
+
+@pytest.mark.parametrize("family", ["text2text", "heads"])
+def test_dropout_of_one_phase_is_not_the_next_phases(world, tmp_path, family):
+    """`dropout: null` is the pretrained model's own rate, not the parent's."""
+    file = "config.json" if family == "text2text" else "encoder/config.json"
+    key = "dropout_rate" if family == "text2text" else "hidden_dropout_prob"
+    one, two = tmp_path / "one", tmp_path / "two"
+    train(world, one, family, max_steps=1, dropout=0.37)
+    train(world, two, family, max_steps=1, dropout=None, parent=one)
+    assert read_json(one / "weights" / file)[key] == 0.37
+    assert read_json(two / "weights" / file)[key] == 0.1
+    if family == "heads":
+        assert read_json(two / "weights" / file)["classifier_dropout"] is None
+
+
+def test_a_task_edited_since_its_recipe_was_made_is_refused(world, tmp_path):
+    folder, data = world
+    recipe = tiny.recipe("heads", [NLI])
+    recipe["formulation"]["tasks"][NLI]["fields"] = ["hypothesis", "premise"]
+    with pytest.raises(StiltgridError, match="xglue/xnli: its fields were"):
+        run(recipe, {NLI: data[NLI]}, folder / "heads", folder / "heads", tmp_path / "run", SINGLE)
+
+
+def test_ranks_and_seeds_never_share_their_dropout():
+    assert len({rank_seed(seed, rank) for seed in range(5) for rank in range(64)}) == 5 * 64
+
+
+def test_one_process_uses_one_gpu_however_many_it_sees(tmp_path, monkeypatch):
+    """The library would wrap the model in nn.DataParallel, where every replica divides by the whole batch."""
+    from transformers import TrainingArguments
+
+    def devices(self):
+        self._n_gpu = 4
+        return torch.device("cpu")
+
+    monkeypatch.setattr(TrainingArguments, "_setup_devices", property(devices))
+    values = tiny.recipe("heads", [NLI])["training"]
+    made = training_arguments(values, SINGLE, tmp_path, 4, split_batch(8, {}, 1), 1, False)
+    assert made._n_gpu == 1
 
 
 def test_signals_are_given_back(world, tmp_path):

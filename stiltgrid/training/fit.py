@@ -54,6 +54,11 @@ def share_from_first(value: Any) -> Any:
     return box[0]
 
 
+def rank_seed(seed: int, rank: int) -> int:
+    """Return the seed of a rank's dropout; no rank of one run shares it with a rank of another seed's run."""
+    return 1000 * seed + rank
+
+
 def stop_ranks() -> None:
     """Leave the process group, all ranks at once and nothing left that still uses it, or its threads abort."""
     gc.collect()
@@ -225,7 +230,7 @@ def fit(
         )
     optimizer = optimizer_class(training, execution, cpu)
     trainer = GridTrainer(plan, model=model, args=arguments, optimizer_cls_and_kwargs=optimizer)
-    torch.manual_seed(1000 * seed + rank)  # apart from the ranks of every other seed
+    torch.manual_seed(rank_seed(seed, rank))
     plan.begin(time.perf_counter() - began, resume[1]["seconds"] if resume else {})
     reached = checkpoints.step_of(resume[0]) if resume else 0
     # a run that patience ended may have been killed before it was finished
