@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stiltgrid.artifacts import digest, write_json
 from stiltgrid.examples import Example
+from stiltgrid.pretrained import prepare
 from stiltgrid.tasks.registry import task
 
 PIECES = 8000
@@ -118,7 +118,5 @@ def pretrained(folder: Path, rows: int = PIECES, width: int = 256, layers: int =
     model = UntiedMT5(config)
     save_model(model, folder / "model")
     save_tokenizer(folder / "model")
-    record = {"schema_version": 1, "kind": "pretrained", "family": "text2text", "source": "random", "revision": None}
-    parameters = sum(p.numel() for p in model.parameters())
-    write_json(folder / "manifest.json", {**record, "path": "model", "digest": digest(sizes), "parameters": parameters})
+    prepare(str((folder / "model").resolve()), None, "text2text", folder / "manifest.json")
     return folder / "model"

@@ -23,6 +23,8 @@ from typing import Any
 from measure import Seconds, machine, medians, parser, ratio, spread, table, timed
 from synthetic import LONGEST, describe, nli_lengths, nli_rows, pretrained
 
+from stiltgrid.recipes import formulation_of
+
 EXAMPLES = """  python benchmarks/training.py
   python benchmarks/training.py --rows 640 --repeats 5 --only B E C D
   python benchmarks/training.py --rows 64 --only L A B
@@ -46,6 +48,7 @@ def recipe(precision: str, steps: int) -> dict[str, Any]:
         "phase": "target",
         "model": {"name": "random", "family": "text2text", "pooling": "first", "freeze": "none"},
         "tasks": ["xglue/xnli"],
+        "formulation": formulation_of(["xglue/xnli"]),
         "mixing": "proportional",
         "training": {
             "optimizer": "adamw",

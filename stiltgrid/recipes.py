@@ -46,18 +46,9 @@ def formulation_of(names: Iterable[str]) -> dict[str, Any]:
 
     An edited verbaliser is another task to a model, so it is part of the recipe.
     """
-    rows = {name: task(name) for name in names}
     return {
         "version": formulations.VERSION,
-        "tasks": {
-            name: {
-                "kind": row.kind,
-                "labels": [list(pair) for pair in row.labels.items()],
-                "fields": list(row.fields),
-                "segments": [list(segment) for segment in row.segments],
-            }
-            for name, row in rows.items()
-        },
+        "tasks": {name: formulations.described(task(name)) for name in names},
     }
 
 

@@ -26,7 +26,8 @@ def test_a_model_is_named_by_its_content(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("gone", "what"), [("config.json", "config.json"), ("model.safetensors", "weights"), ("tokenizer.json", "a tokenizer")]
+    ("gone", "what"),
+    [("config.json", "config.json"), ("model.safetensors", "weights"), ("tokenizer.json", "a tokenizer")],
 )
 def test_an_incomplete_folder_says_what_it_lacks_and_holds(folder, gone, what):
     (folder / gone).unlink()

@@ -28,16 +28,12 @@ class Layout(Row):
     """One release format of a task's files."""
 
     reader: str = Field(description="name of a function in `stiltgrid.readers.READERS`")
-    files: dict[Split, str] = Field(
-        description="file below the source folder by split; `{lang}` is filled in"
-    )
+    files: dict[Split, str] = Field(description="file below the source folder by split; `{lang}` is filled in")
     options: dict[str, Any] = Field(
         default={},
         description="keyword arguments of the reader; `splits: {train: {...}}` replaces some for a split",
     )
-    sizes: dict[str, int] = Field(
-        default={}, description="published row counts, where they are not the task's"
-    )
+    sizes: dict[str, int] = Field(default={}, description="published row counts, where they are not the task's")
 
 
 class TaskRow(Row):
@@ -67,9 +63,7 @@ class TaskRow(Row):
     licence: str
     citation: str = Field(description="paper, as it is cited")
     url: str
-    pending: str | None = Field(
-        default=None, description="why this version cannot run the task (excluded cells)"
-    )
+    pending: str | None = Field(default=None, description="why this version cannot run the task (excluded cells)")
 
     @property
     def suite(self) -> str:
