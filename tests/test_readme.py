@@ -5,7 +5,7 @@ from pathlib import Path
 
 README = Path("README.md").read_text(encoding="utf-8")
 COMMANDS = [
-    line.split("#")[0].strip()
+    line.split("#")[0].split("&&")[0].strip()
     for block in re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
     for line in block.splitlines()
     if line.strip()

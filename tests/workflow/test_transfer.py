@@ -13,7 +13,7 @@ from stiltgrid.artifacts import read_json
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("transfer")]
 
 
-def run(folder: Path, config: dict, monkeypatch) -> None:
+def run(folder: Path, config: dict) -> None:
     """Run a config in a folder through this checkout's Snakefile."""
     folder.mkdir()
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
@@ -35,13 +35,13 @@ def accuracy(folder: Path, model: str, arm: str, target: str, language: str, met
     return read_json(path)["metrics"][metric]
 
 
-def test_the_miniature_transfers_from_english(tmp_path, monkeypatch):
+def test_the_miniature_transfers_from_english(tmp_path):
     config = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text(encoding="utf-8"))
     config |= {"grid": "test", "seeds": 1}
     for axis, kept in (("models", ["tiny-base"]), ("intermediates", ["none", "mnli"]), ("targets", ["xnli", "pos"])):
         config[axis] = {name: config[axis][name] for name in kept}
     folder = tmp_path / "demo"
-    run(folder, config, monkeypatch)
+    run(folder, config)
     for arm in ("none", "mnli"):
         scores = {x: accuracy(folder, "tiny-base", arm, "xnli", x, "accuracy") for x in ("en", "de", "es", "fr")}
         others = [scores[x] for x in ("de", "es", "fr")]
@@ -62,7 +62,7 @@ def test_a_real_encoder_tags_languages_it_was_not_trained_on(real_data, tmp_path
     config["targets"]["udpos"]["languages"] = ["en", "de", "zh"]
     config["targets"]["udpos"]["training"]["max_steps"] = 100
     folder = tmp_path / "sample"
-    run(folder, config, monkeypatch)
+    run(folder, config)
     tags = {x: accuracy(folder, "e5-small", "none", "udpos", x, "pos_accuracy") for x in ("en", "de", "zh")}
     assert tags["en"] >= 85 and tags["de"] >= 70, tags
     # the tokenizer's lone word-start mark before Chinese words: 23 where it is taken for the word
