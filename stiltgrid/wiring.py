@@ -9,7 +9,7 @@ from stiltgrid.artifacts import digest, read_json
 from stiltgrid.config import expanded
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import sidecar
-from stiltgrid.grid import Arm, Cell, DataFile, Grid, Paths, Run, folder, parent_manifest
+from stiltgrid.grid import Arm, Cell, DataFile, Grid, Paths, Run, parent_manifest
 from stiltgrid.readers import source_paths
 from stiltgrid.recipes import data_recipe, pretrained_recipe, scoring_recipe, training_recipe
 from stiltgrid.tasks.registry import task
@@ -208,8 +208,3 @@ class Wiring:
         """A rule name for one target: letters, digits, underscores."""
         # other characters by their code, so that `a-b` and `a.b` stay two rules
         return f"{stage}_" + "".join(c if (c.isalnum() and c.isascii()) or c == "_" else f"x{ord(c):x}" for c in target)
-
-    @staticmethod
-    def folder(manifest: str) -> str:
-        """The folder of a manifest."""
-        return folder(manifest)
