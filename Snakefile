@@ -15,7 +15,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.exceptions import WorkflowError
 from stiltgrid.artifacts import write_text
-from stiltgrid.config import load, validate
+from stiltgrid.config import validate
 from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import DataFile, Grid
 from stiltgrid.recipes import prediction_recipe, scoring_recipe
@@ -27,12 +27,11 @@ if not workflow.overwrite_configfiles:
     configfile: "config.yaml"
 
 
+FILES = workflow.overwrite_configfiles or ["config.yaml"]
 try:
-    for file in workflow.overwrite_configfiles or ["config.yaml"]:
-        load(file)  # what Snakemake's own loader lets pass: a key written twice
     # on a cluster node: the config that the run was started with, whatever happened to the file meanwhile
-    RAW, SNAPSHOT = started_with(config, workflow.remote_exec)
-    GRID = Grid(validate(RAW, " + ".join(map(str, workflow.overwrite_configfiles or ["config.yaml"]))))
+    RAW, SNAPSHOT = started_with(config, FILES, workflow.remote_exec)
+    GRID = Grid(validate(RAW, " + ".join(map(str, FILES))))
 except StiltgridError as error:
     raise WorkflowError(str(error)) from None
 
@@ -43,9 +42,8 @@ os.environ.update(W.environment(workflow.basedir, SNAPSHOT))
 
 
 onstart:
-    write_text(
-        SNAPSHOT, json.dumps(RAW, indent=1, ensure_ascii=False)
-    )  # keys keep their order: it is the tables' order
+    # keys keep their order: it is the tables' order
+    write_text(SNAPSHOT, json.dumps(RAW, indent=1, ensure_ascii=False))
 
 
 wildcard_constraints:

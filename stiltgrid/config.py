@@ -82,20 +82,28 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def load(path: Path | str) -> Config:
-    """Read and validate a config file.
+def parse(path: Path | str) -> Any:
+    """Read a config file, which may be one of several that are merged, without validating it.
 
     Raises:
-        StiltgridError: if it cannot be read, is not YAML, repeats a key, or is not valid.
+        StiltgridError: if it cannot be read, is not YAML, or repeats a key.
     """
     try:
         with Path(path).open(encoding="utf-8") as handle:
-            raw = yaml.load(handle, _UniqueKeys)
+            return yaml.load(handle, _UniqueKeys)
     except OSError as error:
         raise StiltgridError(f"{path}: {error.strerror}") from None
     except yaml.YAMLError as error:
         raise StiltgridError(f"{path}: not YAML: {error}") from None
-    return validate(raw, str(path))
+
+
+def load(path: Path | str) -> Config:
+    """Read and validate a config file.
+
+    Raises:
+        StiltgridError: as `parse` and `validate`.
+    """
+    return validate(parse(path), str(path))
 
 
 def expanded(path: str) -> str:

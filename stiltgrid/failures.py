@@ -28,11 +28,12 @@ def noting_failure(folder: Path | str, log: str | None = None) -> Iterator[None]
     try:
         yield
     except BaseException as error:
-        reason = str(error).strip() or type(error).__name__
-        # the first rank's reason is the cause; the others mostly see their connection close
-        if int(os.environ.get("RANK", "0")) > 0:
+        first = os.environ.get("RANK", "0") == "0"
+        if not first:
             time.sleep(OTHER_RANKS_WAIT)
-        if not isinstance(error, KeyboardInterrupt) and not (os.environ.get("RANK", "0") != "0" and note.exists()):
+        # the first rank's reason is the cause; the others mostly see their connection close
+        if not isinstance(error, KeyboardInterrupt) and (first or not note.exists()):
+            reason = str(error).strip() or type(error).__name__
             when = datetime.now(UTC).isoformat(timespec="seconds")
             # a full disk must not hide the error that it caused
             try:

@@ -112,10 +112,8 @@ class Grid:
         self.config = config
         self.paths = Paths(config.grid)
         self.tasks: dict[str, TaskRow] = {name: task(t.task) for name, t in config.targets.items()}
-        self.arm_tasks: dict[str, tuple[str, ...]] = {
-            name: training_tasks(name, {arm: row.tasks for arm, row in config.intermediates.items()})
-            for name in config.intermediates
-        }
+        arms = {name: row.tasks for name, row in config.intermediates.items()}
+        self.arm_tasks: dict[str, tuple[str, ...]] = {name: training_tasks(name, arms) for name in arms}
 
     def languages(self, target: str) -> tuple[str, ...]:
         """Return a target's evaluation languages, in the task's official order."""

@@ -25,7 +25,7 @@ def _hub_folder(source: str, revision: str) -> Path:
     patterns = HUB_FILES + HUB_TOKENIZER
     try:
         folder = Path(snapshot_download(source, revision=revision, allow_patterns=patterns, local_files_only=True))
-        describe(folder)
+        model_files(folder)
         return folder
     except (LocalEntryNotFoundError, StiltgridError):
         log.info("%s at %s is not whole in the local hub cache; downloading", source, revision[:8])
@@ -43,8 +43,8 @@ def _weight_files(folder: Path) -> list[Path]:
     return safetensors or sorted(folder.glob("pytorch_model*.bin"))
 
 
-def describe(folder: Path) -> dict[str, Any]:
-    """Return the parts of a model folder that determine it: SHA-256 of configuration, tokenizer and weights.
+def model_files(folder: Path) -> list[Path]:
+    """Return the files of a model folder that determine it: configuration, weights, their index, tokenizer.
 
     Raises:
         StiltgridError: if the folder lacks a configuration, weights or a tokenizer, listing what it holds.
@@ -63,8 +63,16 @@ def describe(folder: Path) -> dict[str, Any]:
         if missing := sorted(name for name in shards if not (folder / name).exists()):
             raise StiltgridError(f"model folder {folder}: {index.name} names {missing[0]}, which is not there")
     settings = folder / "tokenizer_config.json"
-    files = [configuration, *weights, *indices, *tokenizer, *([settings] if settings.exists() else [])]
-    return {path.name: {"sha256": file_sha256(path), "bytes": path.stat().st_size} for path in files}
+    return [configuration, *weights, *indices, *tokenizer, *([settings] if settings.exists() else [])]
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """Return SHA-256 and bytes of each file that determines a model.
+
+    Raises:
+        StiltgridError: as `model_files`.
+    """
+    return {p.name: {"sha256": file_sha256(p), "bytes": p.stat().st_size} for p in model_files(folder)}
 
 
 def prepare(source: str, revision: str | None, family: str, manifest: Path) -> dict[str, Any]:

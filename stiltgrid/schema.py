@@ -212,9 +212,10 @@ class Config(Block):
                             f"targets.{name}.languages: unknown language {language!r} for {row.name}; "
                             f"{nearest(language, row.languages)}"
                         )
-        for name in self.intermediates:
+        arms = {name: row.tasks for name, row in self.intermediates.items()}
+        for name in arms:
             try:
-                training_tasks(name, {arm: row.tasks for arm, row in self.intermediates.items()})
+                training_tasks(name, arms)
             except StiltgridError as error:
                 raise ValueError(f"intermediates.{name}.tasks: {error}") from None
         suites = {row.suite for row in tasks().values()}

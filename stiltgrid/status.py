@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from stiltgrid.artifacts import read_json
 from stiltgrid.errors import StiltgridError
-from stiltgrid.grid import Arm, Cell, Grid, Run, folder, parent_manifest
+from stiltgrid.grid import Cell, Grid, Run, folder, parent_manifest
 from stiltgrid.predictions import read_metadata
 from stiltgrid.recipes import training_recipe
 
@@ -118,11 +118,10 @@ class _Runs:
     def _parent(self, model: str, intermediate: str, seed: int) -> State:
         start = self.pretrained(model)
         path = parent_manifest(self.paths, self.grid, model, intermediate, seed)
-        self.digests[model, intermediate, seed] = (_manifest(path)[0] or {}).get("digest")
+        found, broken = _manifest(path)
+        self.digests[model, intermediate, seed] = (found or {}).get("digest")
         if not self.grid.arm_tasks[intermediate]:
             return start
-        path = self.paths.arm(Arm(model, intermediate, seed))
-        found, broken = _manifest(path)
         if found is not None:
             change = recipe_difference(found, training_recipe(self.grid, model, intermediate, None, seed))
             if not change:

@@ -1,12 +1,12 @@
 """What the rules ask: inputs, params and resources of a job as functions of its wildcards. Pure look-ups, no torch."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
 from stiltgrid.artifacts import digest, read_json
-from stiltgrid.config import expanded
+from stiltgrid.config import expanded, parse
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import sidecar
 from stiltgrid.grid import Arm, Cell, DataFile, Grid, Paths, Run, parent_manifest
@@ -29,17 +29,20 @@ def source_folder(grid: Grid, path: str) -> str:
     return f"{grid.paths.root}/source/{path.removeprefix(DEMO)}" if path.startswith(DEMO) else expanded(path)
 
 
-def started_with(config: dict[str, Any], remote: bool) -> tuple[dict[str, Any], str]:
+def started_with(config: dict[str, Any], files: Iterable[Path | str], remote: bool) -> tuple[dict[str, Any], str]:
     """Return the config that a run was started with, and the snapshot file that its jobs read.
 
     Args:
         config: what Snakemake loaded now.
+        files: the files that it came from, read again for what Snakemake's loader lets pass: a key written twice.
         remote: whether this is a job's own Snakemake process on a cluster node. There the snapshot that the submitting
             process exported counts, because the config file may have been edited since.
     """
     exported = os.environ.get("STILTGRID_CONFIG")
     if remote and exported and Path(exported).exists():
         return read_json(exported), exported
+    for file in files:
+        parse(file)
     return config, f"{Paths(str(config.get('grid'))).root}/config/{digest(config)[:12]}.json"
 
 

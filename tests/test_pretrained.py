@@ -45,13 +45,13 @@ def test_a_missing_shard_is_named(folder):
 
 def test_a_job_on_a_cluster_node_reads_the_config_that_the_run_was_started_with(tmp_path, monkeypatch):
     old, edited = {"grid": "g", "seeds": 1}, {"grid": "g", "seeds": 2}
-    config, snapshot = started_with(old, remote=False)
+    config, snapshot = started_with(old, [], remote=False)
     path = tmp_path / "snapshot.json"
     path.write_text(json.dumps(old), encoding="utf-8")
     monkeypatch.setenv("STILTGRID_CONFIG", str(path))
-    assert started_with(edited, remote=True) == (old, str(path))
-    assert started_with(edited, remote=False)[0] == edited
-    assert started_with(old, remote=False) == (config, snapshot)
+    assert started_with(edited, [], remote=True) == (old, str(path))
+    assert started_with(edited, [], remote=False)[0] == edited
+    assert started_with(old, [], remote=False) == (config, snapshot)
 
 
 def test_failure_leaves_a_note_and_success_removes_it(tmp_path):
@@ -71,3 +71,13 @@ def test_other_ranks_do_not_hide_the_first_ranks_reason(tmp_path, monkeypatch):
         with pytest.raises(RuntimeError), noting_failure(tmp_path):
             raise RuntimeError(reason)
     assert read_json(tmp_path / "failed.json")["reason"] == "loss is NaN at step 3"
+
+
+def test_configs_that_are_merged_need_not_be_whole_but_must_not_repeat_a_key(tmp_path):
+    part = tmp_path / "seeds.yaml"
+    part.write_text("seeds: 2\n", encoding="utf-8")
+    merged = {"grid": "g", "seeds": 2}
+    assert started_with(merged, [part], remote=False)[0] == merged
+    part.write_text("seeds: 2\nseeds: 3\n", encoding="utf-8")
+    with pytest.raises(StiltgridError, match=r"seeds\.yaml, line 2: key 'seeds' is written twice"):
+        started_with(merged, [part], remote=False)
