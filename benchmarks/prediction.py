@@ -46,13 +46,14 @@ def raise_labels(setup: Any, model: Any, features: Sequence[Any]) -> None:
     import torch
 
     from stiltgrid.formulations import text2text
+    from stiltgrid.formulations.text2text.labels import targets
 
     with torch.no_grad():
         batch = text2text.collate(setup, features)
         encoded = model.encoder(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])[0]
         states = model.decode(batch["decoder_input_ids"][:, :1], encoded, batch["attention_mask"])[:, 0]
         mean, best = states.mean(0), model.lm_head(states).amax()
-        for i, ids in enumerate(text2text.targets(setup, next(iter(setup.rows.values())))):
+        for i, ids in enumerate(targets(setup, next(iter(setup.rows.values())))):
             # half above the best of all other tokens at the mean state; what sets rows apart decides among the labels
             lift = 1.5 * best * mean / mean.dot(mean)
             model.lm_head.weight[ids[0]] = lift + (states[i] - mean)
@@ -120,6 +121,7 @@ def main() -> None:
 
     from stiltgrid.formulations import text2text
     from stiltgrid.formulations.features import Setup
+    from stiltgrid.formulations.text2text.labels import targets
     from stiltgrid.models import load_text2text
     from stiltgrid.predict import answer
     from stiltgrid.tasks.registry import task
@@ -183,7 +185,7 @@ def main() -> None:
     print("\n" + table(header, lines) + "\n")
 
     names = list(task("xglue/xnli").labels)
-    label_of = {ids[0]: name for ids, name in zip(text2text.targets(setup, task("xglue/xnli")), names, strict=True)}
+    label_of = {ids[0]: name for ids, name in zip(targets(setup, task("xglue/xnli")), names, strict=True)}
     restricted = [label_of[ids[0]] for ids in generated(setup, model, features, None, 2, list(label_of))]
     counts = {name: restricted.count(name) for name in names}
     for what, labels in (

@@ -27,6 +27,9 @@ class Example:
         label: classification and ranking: one of the task row's labels, else None.
         words: tagging: the words, else None.
         tags: tagging: one tag a word, else None.
+        references: question answering: every answer that counts as right; generation: the one reference text; else
+            None. Kept byte for byte.
+        starts: question answering: where each answer begins in the field `context`, in code points; else None.
     """
 
     id: str
@@ -35,17 +38,22 @@ class Example:
     label: str | None = None
     words: tuple[str, ...] | None = None
     tags: tuple[str, ...] | None = None
+    references: tuple[str, ...] | None = None
+    starts: tuple[int, ...] | None = None
 
 
 def fingerprint(examples: Iterable[Example]) -> str:
     """Return the SHA-256 (64 hex digits) over the contents of the examples, in their order.
 
-    Every id, text, label, word and tag counts, and so does the order of rows: training batches, caps on rows and the
-    lines of a prediction file follow it.
+    Every id, text, label, word, tag and answer counts, and so does the order of rows: training batches, caps on rows
+    and the lines of a prediction file follow it.
     """
     sha = hashlib.sha256()
     for e in examples:
-        sha.update(canonical_json([e.id, e.group, list(e.fields.items()), e.label, e.words, e.tags]).encode())
+        content = [e.id, e.group, list(e.fields.items()), e.label, e.words, e.tags]
+        if e.references is not None:  # so that tasks without them keep the fingerprints they have
+            content += [e.references, e.starts]
+        sha.update(canonical_json(content).encode())
         sha.update(b"\n")
     return sha.hexdigest()
 
@@ -87,6 +95,8 @@ def write_examples(path: Path | str, examples: Sequence[Example], about: dict[st
             "label": pa.array([e.label for e in examples], pa.string()),
             "words": pa.array([e.words for e in examples], pa.list_(pa.string())),
             "tags": pa.array([e.tags for e in examples], pa.list_(pa.string())),
+            "references": pa.array([e.references for e in examples], pa.list_(pa.string())),
+            "starts": pa.array([e.starts for e in examples], pa.list_(pa.int64())),
         }
     )
     record = {
@@ -121,7 +131,11 @@ def read_examples(path: Path | str) -> list[Example]:
     version = read_json(sidecar(path)).get("schema_version")
     if version != SCHEMA_VERSION:
         raise StiltgridError(f"{path}: schema version {version}, expected {SCHEMA_VERSION}; remove it and run again")
-    columns = [table[name].to_pylist() for name in ("id", "group", "fields", "label", "words", "tags")]
+    nothing = [None] * table.num_rows  # files written before a column existed have none
+    columns = [
+        table[name].to_pylist() if name in table.column_names else nothing
+        for name in ("id", "group", "fields", "label", "words", "tags", "references", "starts")
+    ]
     return [
         Example(
             id=i,
@@ -130,6 +144,8 @@ def read_examples(path: Path | str) -> list[Example]:
             label=label,
             words=None if words is None else tuple(words),
             tags=None if tags is None else tuple(tags),
+            references=None if references is None else tuple(references),
+            starts=None if starts is None else tuple(starts),
         )
-        for i, g, f, label, words, tags in zip(*columns, strict=True)
+        for i, g, f, label, words, tags, references, starts in zip(*columns, strict=True)
     ]

@@ -6,6 +6,7 @@ score moves by less than 1e-5 between one example at a time and a batch.
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +16,7 @@ from stiltgrid.batching import by_length
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
 from stiltgrid.formulations import check_trained, formulation
-from stiltgrid.formulations.features import Setup, decode
+from stiltgrid.formulations.features import Setup
 from stiltgrid.predictions import Prediction
 from stiltgrid.tasks.registry import TaskRow
 from stiltgrid.tokenization import limit_threads, load_tokens
@@ -58,23 +59,25 @@ def answer(
     rank, number = ranks
     # every rank makes as many passes as any other, or a sharded model would wait for ever
     passes = -(-len(batches) // number)
-    scores: dict[int, list] = {}
+    said: dict[int, Any] = {}
     done = 0
     device = next(model.parameters()).device.type
     with torch.inference_mode(number == 1), torch.no_grad(), autocast(precision, device):
         for turn in range(passes):
             mine = turn * number + rank
             batch = batches[mine if mine < len(batches) else 0]
-            said = formulation.log_probabilities(setup, model, task, [features[i] for i in batch])
-            scores.update(zip(batch, said, strict=True))
+            answers = formulation.outputs(setup, model, task, [features[i] for i in batch])
+            said.update(zip(batch, answers, strict=True))
             done += len(batch)
             if progress is not None:
                 progress(min(done * number, len(features)), len(features))
     if number > 1:
         shares: list[Any] = [None] * number
-        torch.distributed.all_gather_object(shares, scores)
-        scores = {i: units for share in shares for i, units in share.items()}  # by index: duplicates fall together
-    return decode(setup.rows[task], examples, features, [scores[i] for i in range(len(features))])
+        torch.distributed.all_gather_object(shares, said)
+        said = {i: output for share in shares for i, output in share.items()}  # by index: duplicates fall together
+    predictions = formulation.decode(setup, task, examples, features, [said[i] for i in range(len(features))])
+    cut = {f.row for f in features if f.truncated}
+    return [replace(p, truncated=row in cut) for row, p in enumerate(predictions)]
 
 
 def check_weights(checkpoint: Path | str, manifest: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -23,6 +23,8 @@ class Prediction:
             normalised over the labels).
         value: ranking: expected relevance, the mean of the numeric labels under `scores`.
         tags: tagging: one tag a word.
+        text: question answering and generation: the answer, byte for byte; may be empty.
+        truncated: was some of the example's input cut off? None: not known.
     """
 
     id: str
@@ -30,6 +32,8 @@ class Prediction:
     scores: tuple[float, ...] | None = None
     value: float | None = None
     tags: tuple[str, ...] | None = None
+    text: str | None = None
+    truncated: bool | None = None
 
 
 def write_predictions(path: Path | str, predictions: Sequence[Prediction], about: dict[str, Any]) -> None:
@@ -44,6 +48,8 @@ def write_predictions(path: Path | str, predictions: Sequence[Prediction], about
             "scores": pa.array([p.scores for p in predictions], pa.list_(pa.float32())),
             "value": pa.array([p.value for p in predictions], pa.float64()),
             "tags": pa.array([p.tags for p in predictions], pa.list_(pa.string())),
+            "text": pa.array([p.text for p in predictions], pa.string()),
+            "truncated": pa.array([p.truncated for p in predictions], pa.bool_()),
         }
     )
     record = {**about, "schema_version": SCHEMA_VERSION, "rows": len(predictions)}
@@ -93,7 +99,11 @@ def read_predictions(path: Path | str) -> list[Prediction]:
         table = pq.read_table(path, page_checksum_verification=True)
     except (pa.ArrowInvalid, OSError) as error:
         raise StiltgridError(f"{path}: damaged Parquet pages ({error}); remove it and run again") from None
-    columns = [table[name].to_pylist() for name in ("id", "label", "scores", "value", "tags")]
+    nothing = [None] * table.num_rows  # files written before a column existed have none
+    columns = [
+        table[name].to_pylist() if name in table.column_names else nothing
+        for name in ("id", "label", "scores", "value", "tags", "text", "truncated")
+    ]
     return [
         Prediction(
             id=i,
@@ -101,8 +111,10 @@ def read_predictions(path: Path | str) -> list[Prediction]:
             scores=None if scores is None else tuple(scores),
             value=value,
             tags=None if tags is None else tuple(tags),
+            text=text,
+            truncated=truncated,
         )
-        for i, label, scores, value, tags in zip(*columns, strict=True)
+        for i, label, scores, value, tags, text, truncated in zip(*columns, strict=True)
     ]
 
 
@@ -131,6 +143,10 @@ def check_alignment(
                 found = None if said.tags is None else len(said.tags)
                 raise StiltgridError(f"{where}: {said.id!r} has {found} tags for {len(example.words)} words")
             given: tuple[str | None, ...] = said.tags
+        elif example.references is not None:
+            if said.text is None:
+                raise StiltgridError(f"{where}: {said.id!r} has no text; expected an answer, which may be empty")
+            continue
         else:
             given = (said.label,)
         for label in given:

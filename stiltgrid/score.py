@@ -27,12 +27,13 @@ def task_metrics(task: TaskRow) -> list[Metric]:
 
 
 def score_language(
-    task: TaskRow, examples: Sequence[Example], predictions: Sequence[Prediction], where: str
+    task: TaskRow, language: str, examples: Sequence[Example], predictions: Sequence[Prediction], where: str
 ) -> tuple[dict[str, Any], dict[str, list]]:
     """Score one language of one run.
 
     Args:
         task: the task row.
+        language: of the examples; question answering is normalised by its rules.
         examples: the gold rows.
         predictions: one for each, same order.
         where: the prediction file's name, for messages.
@@ -58,7 +59,7 @@ def score_language(
         raise StiltgridError(f"{where}: {need}, so {task.name} has no score; check the evaluation split")
     record: dict[str, Any] = {}
     for metric in metrics:
-        columns = metric.statistics(task, examples, predictions)
+        columns = metric.statistics(task, language, examples, predictions)
         record[metric.name] = metric.score(columns)
         table |= columns
     return record | {"n": len(table["unit"]), "unit": metrics[0].unit, "examples": len(examples)}, table

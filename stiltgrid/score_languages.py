@@ -88,7 +88,7 @@ def score_languages(
     for language in folder_of:
         cell = Cell(*run[:3], language, run.seed)
         path = grid.paths.prediction(cell)
-        scores, statistics = score_language(task, gold[language], said[language], path)
+        scores, statistics = score_language(task, language, gold[language], said[language], path)
         record = {
             "schema_version": SCHEMA_VERSION,
             "cell": cell._asdict(),

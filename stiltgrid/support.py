@@ -3,9 +3,10 @@
 from stiltgrid.tasks.registry import TaskRow
 
 FORMULATIONS: dict[str, frozenset[str]] = {
-    "text2text": frozenset({"classification", "ranking", "tagging"}),
-    "heads": frozenset({"classification", "ranking", "tagging"}),
+    "text2text": frozenset({"classification", "ranking", "tagging", "span", "generation"}),
+    "heads": frozenset({"classification", "ranking", "tagging", "span"}),
 }
+WHY = {("heads", "generation"): "an encoder with heads cannot write text; use the text2text family"}
 
 
 def unsupported(row: TaskRow, family: str) -> str | None:
@@ -18,5 +19,6 @@ def unsupported(row: TaskRow, family: str) -> str | None:
     if row.pending:
         return f"{row.name}: {row.pending}"
     if row.kind not in FORMULATIONS[family]:
-        return f"{row.name}: the {family} family has no formulation for {row.kind}"
+        why = WHY.get((family, row.kind), f"the {family} family has no formulation for {row.kind}")
+        return f"{row.name}: {why}"
     return None

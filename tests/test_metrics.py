@@ -35,7 +35,7 @@ def said(sentences):
 
 def score(name, row, examples, predictions):
     metric = METRICS[name]
-    return metric.score(metric.statistics(row, examples, predictions))
+    return metric.score(metric.statistics(row, "en", examples, predictions))
 
 
 # --- chunks -----------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def test_a_short_prediction_is_refused_by_the_statistics_too():
     for name in ("pos_xglue", "pos_accuracy", "udpos_f1"):
         short = [Prediction(id="0", tags=("DET", "NOUN"))]
         with pytest.raises((ValueError, StiltgridError)):
-            METRICS[name].statistics(POS, tagged(["DET NOUN VERB PUNCT"]), short)
+            METRICS[name].statistics(POS, "en", tagged(["DET NOUN VERB PUNCT"]), short)
 
 
 upos = st.sampled_from(list(POS.labels))
@@ -175,6 +175,7 @@ def test_the_order_of_sentences_is_irrelevant_and_statistics_add_up(pairs, rng):
         def columns(of, metric=metric):
             return metric.statistics(
                 POS,
+                "en",
                 [Example(id=str(i), group=str(i), words=gold, tags=gold) for i, (gold, _) in enumerate(of)],
                 [Prediction(id=str(i), tags=answer) for i, (_, answer) in enumerate(of)],
             )
@@ -210,7 +211,7 @@ def answered(labels):
 def test_accuracy_by_hand():
     gold = classified(["entailment", "neutral", "neutral", "contradiction"])
     predictions = answered(["entailment", "neutral", "contradiction", "neutral"])
-    assert METRICS["accuracy"].statistics(XNLI, gold, predictions) == {"correct": [1, 1, 0, 0]}
+    assert METRICS["accuracy"].statistics(XNLI, "en", gold, predictions) == {"correct": [1, 1, 0, 0]}
     assert score("accuracy", XNLI, gold, predictions) == 50.0
     assert score("accuracy", XNLI, gold, answered([e.label for e in gold])) == 100.0
     assert score("accuracy", XNLI, gold, answered(["neutral", "entailment", "entailment", "entailment"])) == 0.0
@@ -271,21 +272,21 @@ def ranked(rows):
 
 def test_single_rows_are_dropped_and_queries_without_a_relevant_row_count_as_zero():
     rows = [("a", "2", 5.0), ("a", "0", 1.0), ("b", "4", 1.0), ("c", "0", 2.0), ("c", "0", 1.0)]
-    columns = METRICS["ndcg"].statistics(WPR, *ranked(rows))
+    columns = METRICS["ndcg"].statistics(WPR, "en", *ranked(rows))
     assert columns == {"ndcg": [1.0, 0.0]}
     assert METRICS["ndcg"].score(columns) == 50.0
 
 
 def test_a_group_that_comes_again_is_another_query():
     rows = [("a", "1", 2.0), ("a", "0", 1.0), ("b", "1", 1.0), ("a", "0", 2.0), ("a", "1", 1.0)]
-    [first, second] = METRICS["ndcg"].statistics(WPR, *ranked(rows))["ndcg"]
+    [first, second] = METRICS["ndcg"].statistics(WPR, "en", *ranked(rows))["ndcg"]
     assert (first, second) == (1.0, pytest.approx(1 / math.log2(3)))
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf])
 def test_a_prediction_without_a_finite_value_is_refused(value):
     with pytest.raises(StiltgridError, match="prediction for '1' has value"):
-        METRICS["ndcg"].statistics(WPR, *ranked([("a", "1", 2.0), ("a", "0", value)]))
+        METRICS["ndcg"].statistics(WPR, "en", *ranked([("a", "1", 2.0), ("a", "0", value)]))
 
 
 # --- resampling -------------------------------------------------------------------------------------------
@@ -299,13 +300,14 @@ def test_weights_are_the_same_as_repeating_units():
     weights = np.random.default_rng(3).multinomial(12, [1 / 12] * 12, size=4)
     for name in ("pos_xglue", "udpos_f1", "pos_accuracy"):
         metric = METRICS[name]
-        columns = metric.statistics(POS, tagged(map(" ".join, gold)), said(map(" ".join, answers)))
+        columns = metric.statistics(POS, "en", tagged(map(" ".join, gold)), said(map(" ".join, answers)))
         many = metric.score(columns, weights)
         assert many.shape == (4,)
         for row, value in zip(weights, many, strict=True):
             repeated = [i for i, times in enumerate(row) for _ in range(times)]
             again = metric.statistics(
                 POS,
+                "en",
                 tagged(" ".join(gold[i]) for i in repeated),
                 said(" ".join(answers[i]) for i in repeated),
             )

@@ -3,10 +3,12 @@
 Both families keep one interface of plain functions:
 
 - `check(setup)` raises if a task cannot be put to this family;
-- `encode(setup, task, examples, labelled)` gives features;
-- `collate(setup, features)` gives a batch of tensors;
-- `log_probabilities(setup, model, task, batch)` gives, for each feature, one row of scores a unit;
-- `features.decode(...)`, shared, turns these into predictions.
+- `encode(setup, task, examples, labelled)` gives features, `collate(setup, features)` a batch of tensors;
+- `outputs(setup, model, task, features)` gives what the model says to each feature;
+- `decode(setup, task, examples, features, outputs)` turns that into predictions.
+
+Within a family, the table `KINDS` names one module a kind of task, each with the same four functions for one task's
+row (but for `collate`: the tasks of a run share their batches).
 """
 
 from collections.abc import Mapping
@@ -20,13 +22,17 @@ VERSION = 1  # part of every recipe and prediction: raise it when encoding or sc
 
 
 def described(row: TaskRow) -> dict[str, Any]:
-    """Return what a task is to a model, as plain JSON: kind, labels with verbalisers in order, fields, segments."""
-    return {
+    """Return what a task is to a model, as plain JSON.
+
+    That is its kind, labels with verbalisers in order, fields, segments, and, where answers are written, their length.
+    """
+    about = {
         "kind": row.kind,
         "labels": [list(pair) for pair in row.labels.items()],
         "fields": list(row.fields),
         "segments": [list(segment) for segment in row.segments],
     }
+    return about if row.output_length is None else about | {"output_length": row.output_length}
 
 
 def check_trained(recorded: Mapping[str, Any], row: TaskRow) -> None:

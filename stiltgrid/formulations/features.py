@@ -1,13 +1,11 @@
-"""What both families share: the feature, cutting long inputs, windows of words, and decoding of scores."""
+"""What all formulations share: the feature, cutting long inputs, windows of words, gold labels."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
-from stiltgrid.predictions import Prediction
-from stiltgrid.tasks.registry import TaskRow
+from stiltgrid.tasks.registry import Decoding, TaskRow
 from stiltgrid.tokenization import Tokens
 
 IGNORED = -100  # torch's label of a position that is not trained on
@@ -22,12 +20,14 @@ class Setup:
         rows: the tasks the model is trained on or asked, in order (the order of heads).
         max_input_length: tokens of an input, special pieces included.
         start: text2text: id that starts the decoder.
+        decoding: text2text: how answers to a task are written; a task that is not named is decoded greedily.
     """
 
     tokens: Tokens
     rows: dict[str, TaskRow]
     max_input_length: int
     start: int = 0
+    decoding: Mapping[str, Decoding] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ class Feature:
         positions: heads: the token that stands for each unit.
         labels: token ids at decoder positions (text2text) or class indices of units (heads); `IGNORED` = none.
         truncated: was some of the input cut off?
+        offsets: heads, spans: for each token of the input, where it begins and ends in the field `context`, in code
+            points; (0, 0) for tokens outside of it. Else empty.
     """
 
     task: str
@@ -57,6 +59,7 @@ class Feature:
     positions: list[int]
     labels: list[int]
     truncated: bool
+    offsets: tuple[tuple[int, int], ...] = ()
 
     def unlabelled(self) -> "Feature":
         """Return the same input with nothing to learn from."""
@@ -134,69 +137,3 @@ def gold(row: TaskRow, example: Example) -> list[int]:
             f"{row.name}: example {example.id!r} has {len(tags)} tags for {len(example.words or ())} words"
         )
     return [label_index(row, example, tag) for tag in tags]
-
-
-def check_kind(row: TaskRow) -> None:
-    """Check that a task is of a kind that can be trained and scored.
-
-    Raises:
-        StiltgridError: if it is not, or a ranking task's labels are not numbers.
-    """
-    if row.kind not in ("classification", "ranking", "tagging"):
-        raise StiltgridError(
-            f"{row.name}: kind {row.kind!r} cannot be trained yet; allowed: classification, ranking, tagging"
-        )
-    if row.kind == "ranking":
-        for label in row.labels:
-            try:
-                float(label)
-            except ValueError:
-                raise StiltgridError(f"{row.name}: ranking label {label!r} is not a number") from None
-
-
-def decode(
-    row: TaskRow,
-    examples: Sequence[Example],
-    features: Sequence[Feature],
-    scores: Sequence[Sequence[Sequence[float]]],
-) -> list[Prediction]:
-    """Turn label scores into one prediction an example, in the order of the examples.
-
-    Args:
-        row: the task.
-        examples: what was encoded.
-        features: their inputs, in any order; together they cover every unit once.
-        scores: for each feature, for each unit, the log-probability of each label in the row's order.
-
-    Returns:
-        Tagging: the best tag of each word. Classification: the best label and all scores. Ranking: besides, the
-        expected relevance.
-
-    Raises:
-        StiltgridError: if a score is not finite (the largest of NaNs is the first label), or if an example has no
-            feature, or a word no score (a fault of the formulation).
-    """
-    labels = list(row.labels)
-    found: list[dict[int, Sequence[float]]] = [{} for _ in examples]
-    for feature, units in zip(features, scores, strict=True):
-        for offset, unit in enumerate(units):
-            found[feature.row][feature.first + offset] = unit
-    predictions = []
-    for example, units in zip(examples, found, strict=True):
-        expected = len(example.words or ()) if row.kind == "tagging" else 1
-        if len(units) != expected:
-            raise StiltgridError(f"{row.name}: {example.id!r} has scores for {len(units)} of {expected} units")
-        if not all(math.isfinite(score) for unit in units.values() for score in unit):
-            raise StiltgridError(
-                f"{row.name}: example {example.id!r}: scores are not finite: the run has diverged; lower "
-                "training.learning_rate or lengthen warmup_ratio, and train it again"
-            )
-        best = [labels[max(range(len(labels)), key=units[i].__getitem__)] for i in range(expected)]
-        if row.kind == "tagging":
-            predictions.append(Prediction(id=example.id, tags=tuple(best)))
-            continue
-        value = None
-        if row.kind == "ranking":
-            value = sum(math.exp(s) * float(label) for s, label in zip(units[0], labels, strict=True))
-        predictions.append(Prediction(id=example.id, label=best[0], scores=tuple(units[0]), value=value))
-    return predictions

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
-from stiltgrid.metrics.metric import Metric
+from stiltgrid.metrics.metric import Metric, ratio
 from stiltgrid.predictions import Prediction
 from stiltgrid.tasks.registry import TaskRow
 
@@ -50,7 +50,9 @@ def chunks(tags: Sequence[str]) -> set[Chunk]:
     return found
 
 
-def chunk_statistics(task: TaskRow, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, list]:
+def chunk_statistics(
+    task: TaskRow, language: str, examples: Sequence[Example], predictions: Sequence[Prediction]
+) -> dict[str, list]:
     """Return `chunks_matched` (same type, same ends), `chunks_predicted` and `chunks_gold` a sentence."""
     matched, predicted, gold = [], [], []
     for example, said in zip(examples, predictions, strict=True):
@@ -66,15 +68,18 @@ def chunk_statistics(task: TaskRow, examples: Sequence[Example], predictions: Se
     return {"chunks_matched": matched, "chunks_predicted": predicted, "chunks_gold": gold}
 
 
-_F1 = {"numerator": {"chunks_matched": 2}, "denominator": {"chunks_predicted": 1, "chunks_gold": 1}}
+_F1 = {
+    "columns": ("chunks_matched", "chunks_predicted", "chunks_gold"),
+    "of_sums": ratio({"chunks_matched": 2}, {"chunks_predicted": 1, "chunks_gold": 1}),
+}
 
 POS_XGLUE = Metric(
     "pos_xglue",
     "precision (official)",
     "sentence",
     chunk_statistics,
-    numerator={"chunks_matched": 1},
-    denominator={"chunks_predicted": 1},
+    columns=("chunks_matched", "chunks_predicted"),
+    of_sums=ratio({"chunks_matched": 1}, {"chunks_predicted": 1}),
 )
 UDPOS_F1 = Metric("udpos_f1", "F1 (official)", "sentence", chunk_statistics, **_F1)
 NER_F1 = Metric("ner_f1", "F1", "sentence", chunk_statistics, **_F1)

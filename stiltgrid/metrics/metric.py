@@ -12,7 +12,8 @@ from stiltgrid.predictions import Prediction
 from stiltgrid.tasks.registry import TaskRow
 
 Unit = Literal["example", "sentence", "query"]
-Statistics = Callable[[TaskRow, Sequence[Example], Sequence[Prediction]], dict[str, list]]
+Statistics = Callable[[TaskRow, str, Sequence[Example], Sequence[Prediction]], dict[str, list]]
+Sums = Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +24,19 @@ class Metric:
         name: key in task rows and score files.
         title: name in tables.
         unit: what one row of statistics describes.
-        statistics: sufficient statistics by column name, one value a unit, in file order.
-        numerator: column -> coefficient; the score is 100 * weighted sum of these ...
-        denominator: ... over the weighted sum of these; empty: over the number of units.
+        statistics: of (task, language, examples, predictions): sufficient statistics by column name, one value a
+            unit, in file order.
+        columns: the columns whose (weighted) sums the score is a function of.
+        of_sums: the score, 0 to 100, from these sums and `units`, the (weighted) number of units; arrays in, array
+            out, elementwise.
     """
 
     name: str
     title: str
     unit: Unit
     statistics: Statistics
-    numerator: Mapping[str, float]
-    denominator: Mapping[str, float]
+    columns: tuple[str, ...]
+    of_sums: Callable[[Sums], NDArray[np.float64]]
 
     def score(self, columns: Mapping[str, ArrayLike], weights: ArrayLike | None = None) -> float | NDArray[np.float64]:
         """Return the score, 0 to 100, of the units or of resamples of them.
@@ -46,17 +49,32 @@ class Metric:
             A float, or an array of shape (resamples,) for two-dimensional weights. 0 where the denominator is
             0.
         """
-        top = _combine(self.numerator, columns)
-        bottom = _combine(self.denominator, columns) if self.denominator else np.ones_like(top)
+        table = np.stack([np.asarray(columns[name], dtype=np.float64) for name in self.columns])
+        units = table.shape[1]
         if weights is None:
-            above, below = top.sum(), bottom.sum()
+            sums, number = table.sum(axis=1), np.float64(units)
         else:
             drawn = np.asarray(weights, dtype=np.float64)
-            above, below = drawn @ top, drawn @ bottom
+            sums, number = table @ drawn.T, drawn.sum(axis=-1)
+        named = dict(zip(self.columns, sums, strict=True)) | {"units": number}
+        score = self.of_sums({name: np.asarray(value) for name, value in named.items()})
+        return score if np.ndim(score) else float(score)
+
+
+def ratio(numerator: Mapping[str, float], denominator: Mapping[str, float]) -> Callable[[Sums], NDArray[np.float64]]:
+    """Return the function 100 * numerator / denominator of sums; 0 where the denominator is 0.
+
+    Args:
+        numerator: column -> coefficient.
+        denominator: likewise; `{"units": 1}` for a mean over units.
+    """
+
+    def of_sums(sums: Sums) -> NDArray[np.float64]:
+        above, below = (
+            np.asarray(sum(coefficient * sums[name] for name, coefficient in terms.items()), dtype=np.float64)
+            for terms in (numerator, denominator)
+        )
         # the ratio first, then the percentage: the last digit of the official evaluators' fractions is kept
-        ratio = np.divide(above, below, out=np.zeros_like(np.asarray(above)), where=np.asarray(below) > 0)
-        return 100.0 * ratio if np.ndim(ratio) else float(100.0 * ratio)
+        return 100.0 * np.divide(above, below, out=np.zeros_like(above), where=below > 0)
 
-
-def _combine(terms: Mapping[str, float], columns: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
-    return sum(coefficient * np.asarray(columns[name], dtype=np.float64) for name, coefficient in terms.items())  # type: ignore[return-value]
+    return of_sums

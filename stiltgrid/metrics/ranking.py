@@ -8,7 +8,7 @@ import numpy as np
 
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
-from stiltgrid.metrics.metric import Metric
+from stiltgrid.metrics.metric import Metric, ratio
 from stiltgrid.predictions import Prediction
 from stiltgrid.tasks.registry import TaskRow
 
@@ -40,7 +40,9 @@ def queries(examples: Sequence[Example]) -> list[list[int]]:
     return [rows for rows in blocks if len(rows) > 1]
 
 
-def query_statistics(task: TaskRow, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, list]:
+def query_statistics(
+    task: TaskRow, language: str, examples: Sequence[Example], predictions: Sequence[Prediction]
+) -> dict[str, list]:
     """Return `ndcg` (0 to 1) a query with two or more rows; queries without a relevant row score 0 and stay.
 
     Raises:
@@ -60,4 +62,4 @@ def query_statistics(task: TaskRow, examples: Sequence[Example], predictions: Se
     }
 
 
-NDCG = Metric("ndcg", "nDCG", "query", query_statistics, {"ndcg": 1}, {})
+NDCG = Metric("ndcg", "nDCG", "query", query_statistics, ("ndcg",), ratio({"ndcg": 1}, {"units": 1}))

@@ -24,11 +24,31 @@ class Row(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Decoding(Row):
+    """How a text2text model writes an answer; part of a prediction's identity, not of training's."""
+
+    beams: int = Field(1, ge=1, le=32, description="beams of beam search; 1: greedy")
+    length_penalty: float = Field(1.0, description="log-likelihood is divided by length to this power; > 0: longer")
+
+
+class Submission(Row):
+    """How a benchmark wants a task's predictions."""
+
+    file: str = Field(description="file below the submission's folder; `{lang}` is filled in")
+    form: Literal["labels", "values", "tags", "answers", "texts"] = Field(
+        description="`labels`, `values`, `texts`: a line an example; `tags`: a line a word; `answers`: JSON {id: text}"
+    )
+
+
 class Layout(Row):
     """One release format of a task's files."""
 
     reader: str = Field(description="name of a function in `stiltgrid.readers.READERS`")
-    files: dict[Split, str] = Field(description="file below the source folder by split; `{lang}` is filled in")
+    files: dict[Split, str] = Field(
+        description="file below the source folder by split; filled in: `{lang}`, `{name}` from `names`, and `{side}`, "
+        "which stands for two parallel files, `src` and `tgt`"
+    )
+    names: dict[str, str] = Field(default={}, description="`{name}` by language, e.g. a treebank's file")
     options: dict[str, Any] = Field(
         default={},
         description="keyword arguments of the reader; `splits: {train: {...}}` replaces some for a split",
@@ -53,6 +73,9 @@ class TaskRow(Row):
         default=(), description="heads family: fields joined by a space into one or two segments"
     )
     metrics: tuple[str, ...] = Field(description="main metric first")
+    output_length: int | None = Field(default=None, ge=1, description="text2text: tokens of a written answer at most")
+    decoding: Decoding = Field(default=Decoding(), description="text2text: how an answer is written")
+    submission: Submission | None = Field(default=None, description="the benchmark's form of predictions")
     chance: float = Field(description="score of the trivial baseline, 0 to 100")
     cluster: str = Field(description="what is resampled as one: row, premise, query, sentence ...")
     parallel: bool = Field(default=False, description="do test rows correspond across languages?")
@@ -78,6 +101,8 @@ class TaskRow(Row):
             raise ValueError(f"{self.name}: a task that is not pending needs a layout")
         if self.pending is None and self.kind in ("classification", "ranking", "tagging") and not self.labels:
             raise ValueError(f"{self.name}: kind {self.kind} needs labels")
+        if self.pending is None and self.kind in ("span", "generation") and self.output_length is None:
+            raise ValueError(f"{self.name}: kind {self.kind} needs output_length")
         if len(set(self.labels.values())) != len(self.labels):
             raise ValueError(f"{self.name}: two labels share a verbaliser")
         if unknown := {f for s in self.segments for f in s} - set(self.fields):

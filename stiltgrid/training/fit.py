@@ -205,6 +205,7 @@ def fit(
         setup=setup,
         features=features,
         dev=dev,
+        language=recipe.get("source_language", "en"),
         training=training,
         precision="fp32" if zero3 else precision,  # DeepSpeed converts the model itself
         seed=seed,

@@ -49,6 +49,7 @@ class Plan:
         setup: its setup.
         features: training inputs.
         dev: task -> dev examples.
+        language: of the dev examples.
         training: the recipe's hyperparameters.
         precision: "bf16" or "fp32".
         seed: of the data order.
@@ -68,6 +69,7 @@ class Plan:
     setup: Setup
     features: Sequence[Feature]
     dev: Mapping[str, list[Example]]
+    language: str
     training: Mapping[str, Any]
     precision: str
     seed: int
@@ -216,7 +218,7 @@ class GridTrainer(Trainer):
                 self.plan.precision,
                 ranks=(self.args.process_index, self.args.world_size),
             )
-            record, _ = score_language(row, examples, said, f"dev of {name}")
+            record, _ = score_language(row, self.plan.language, examples, said, f"dev of {name}")
             scores[name] = {metric: record[metric] for metric in row.metrics}
         self.model.train()
         step = self.state.global_step

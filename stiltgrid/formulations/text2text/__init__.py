@@ -1,0 +1,91 @@
+"""Text in, text out (mT5). One module a formulation; `KINDS` says which kind of task is put how."""
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+from stiltgrid.errors import StiltgridError
+from stiltgrid.examples import Example
+from stiltgrid.formulations.features import Feature, Setup
+from stiltgrid.formulations.text2text import labels, tagging
+from stiltgrid.formulations.text2text.batch import collate
+from stiltgrid.formulations.text2text.prompts import prefix
+from stiltgrid.predictions import Prediction
+from stiltgrid.tasks.registry import TaskRow
+
+__all__ = ["KINDS", "check", "collate", "decode", "encode", "outputs"]
+
+KINDS: dict[str, ModuleType] = {"classification": labels, "ranking": labels, "tagging": tagging}
+
+
+def check(setup: Setup) -> None:
+    """Check that every task can be put to this family with this vocabulary.
+
+    Raises:
+        StiltgridError: for a kind without a formulation, and whatever a formulation finds.
+    """
+    short: dict[str, str] = {}
+    for row in setup.rows.values():
+        if short.setdefault(prefix(row), row.name) != row.name:
+            raise StiltgridError(
+                f"{row.name} and {short[prefix(row)]} share the prefix {prefix(row)!r}; train them apart"
+            )
+    for row in setup.rows.values():
+        _kind(row).check(setup, row)
+
+
+def encode(setup: Setup, task: str, examples: Sequence[Example], labelled: bool) -> list[Feature]:
+    """Turn examples into features; a long input into several.
+
+    Args:
+        setup: the formulation's setup.
+        task: a task of the setup.
+        examples: its examples.
+        labelled: put the gold labels into the features; else they hold nothing to learn from.
+
+    Raises:
+        StiltgridError: if `labelled` and a label is missing or foreign, or the input has no room for text.
+    """
+    row = setup.rows[task]
+    return _kind(row).encode(setup, row, examples, labelled)
+
+
+def outputs(setup: Setup, model: Any, task: str, features: Sequence[Feature]) -> list[Any]:
+    """Return what the model says to one batch of features of one task, one item a feature, as `decode` takes it.
+
+    Args:
+        setup: the formulation's setup.
+        model: an untied mT5 in evaluation mode.
+        task: the task's name.
+        features: the batch.
+    """
+    row = setup.rows[task]
+    return _kind(row).outputs(setup, model, row, features)
+
+
+def decode(
+    setup: Setup, task: str, examples: Sequence[Example], features: Sequence[Feature], said: Sequence[Any]
+) -> list[Prediction]:
+    """Turn outputs into one prediction an example, in the order of the examples.
+
+    Args:
+        setup: the formulation's setup.
+        task: the task's name.
+        examples: what was encoded.
+        features: their inputs, in any order.
+        said: for each feature, its output.
+
+    Raises:
+        StiltgridError: if an output is not finite, or an example or word has none.
+    """
+    row = setup.rows[task]
+    return _kind(row).decode(setup, row, examples, features, said)
+
+
+def _kind(row: TaskRow) -> ModuleType:
+    try:
+        return KINDS[row.kind]
+    except KeyError:
+        raise StiltgridError(
+            f"{row.name}: kind {row.kind!r} has no formulation in the family text2text; it has: {', '.join(KINDS)}"
+        ) from None
