@@ -4,6 +4,8 @@
 #   snakemake --configfile config/demo.yaml        the offline miniature
 #   snakemake --profile slurm                      on a SLURM cluster
 #   snakemake status | plan | tables | preview     what is done; what is left and its cost; tables; tables of what is there
+#   snakemake submission                           every arm's predictions in the leaderboard's layout
+#   snakemake rescore                              scores again from saved predictions, without a model
 import json
 import os
 import re
@@ -18,6 +20,7 @@ from stiltgrid.artifacts import write_text
 from stiltgrid.config import validate
 from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import DataFile, Grid
+from stiltgrid.patience import endure_outages
 from stiltgrid.recipes import prediction_recipe, scoring_recipe
 from stiltgrid.wiring import Wiring, started_with
 
@@ -39,6 +42,7 @@ PATHS, W = GRID.paths, Wiring(GRID)
 ENVIRONMENT = f"{workflow.basedir}/envs/stiltgrid.yaml"
 # by environment, not by params: neither the place of the checkout nor the rest of the config may rerun a job
 os.environ.update(W.environment(workflow.basedir, SNAPSHOT))
+endure_outages(sys.modules.get("snakemake_executor_plugin_slurm"))
 
 
 onstart:
@@ -59,6 +63,7 @@ wildcard_constraints:
 localrules:
     all,
     tables,
+    submission,
 
 
 rule all:
@@ -80,10 +85,18 @@ rule tables:
         "grid {GRID.config.grid}: tables in {PATHS.tables}"
 
 
+rule submission:
+    input:
+        lambda w: contents.manifests(GRID),
+    message:
+        "grid {GRID.config.grid}: submissions in {PATHS.root}/submission"
+
+
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/predict.smk"
 include: "rules/score.smk"
+include: "rules/submission.smk"
 include: "rules/analysis.smk"
 include: "rules/paper.smk"
 include: "rules/ops.smk"

@@ -20,6 +20,31 @@ rule demo_sources:
         'python "$STILTGRID_SCRIPTS/demo_sources.py" --out $(dirname {output}) > {log} 2>&1'
 
 
+rule unpack:  # a source that is an archive; results/sources is shared by all grids
+    input:
+        W.archive_inputs,
+    output:
+        "results/sources/{archive}/manifest.json",
+    log:
+        "results/sources/{archive}/unpack.log",
+    benchmark:
+        "results/sources/{archive}/unpack.tsv"
+    wildcard_constraints:
+        archive=r"[^/]+-[0-9a-f]{8}",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        archive=W.archive,
+    message:
+        "unpack: {params.archive}"
+    shell:
+        'python "$STILTGRID_SCRIPTS/unpack.py" --archive {params.archive:q} > {log} 2>&1'
+
+
 rule data:
     input:
         W.data_inputs,
@@ -34,7 +59,7 @@ rule data:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=4000,
+        mem_mb=6000,  # NTG's 300,000 articles take 4 GB
         runtime=30,
     params:
         recipe=W.data_params,

@@ -69,3 +69,26 @@ rule preview:
         '( python "$STILTGRID_SCRIPTS/collect.py" --config "$STILTGRID_CONFIG" --partial --out {output.scores}'
         ' && python "$STILTGRID_SCRIPTS/tables.py" --config "$STILTGRID_CONFIG" --scores {output.scores} --out $(dirname {output.table}) --show )'
         " 2> >(tee {log} >&2)"
+
+
+rule rescore:
+    output:
+        f"{PATHS.root}/rescore.md",
+    log:
+        f"{PATHS.root}/logs/rescore.log",
+    benchmark:
+        f"{PATHS.root}/benchmarks/rescore.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    # at most; fewer where there are fewer cores
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        asked=time.time(),
+    message:
+        "rescore: every run that is predicted, into {PATHS.root}/scores"
+    shell:
+        'STILTGRID_LOG={log} python "$STILTGRID_SCRIPTS/rescore.py" --config "$STILTGRID_CONFIG" --processes {threads} 2> >(tee {log} >&2)'

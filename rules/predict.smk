@@ -19,9 +19,7 @@ for _target in GRID.config.targets:
             ENVIRONMENT
         threads: W.predict_threads
         resources:
-            gpu=W.predict_gpus,
-            mem_mb=W.memory,
-            runtime=W.predict_runtime,
+            **W.resources("predict", workflow.resource_settings.default_resources),
         params:
             target=_target,
             recipe=prediction_recipe(GRID, _target),

@@ -1,5 +1,6 @@
 # Phases (i) to (iii). The declared output is a small manifest; weights and training checkpoints lie undeclared beside
-# it, so that Snakemake never deletes what a retry resumes from.
+# it, so that Snakemake never deletes what a retry resumes from. `exec`: a cluster signals every process of a job, and a
+# shell in between would die of what the script answers by saving a checkpoint.
 
 
 rule pretrained:
@@ -39,15 +40,13 @@ rule train_intermediate:
         ENVIRONMENT
     threads: W.threads
     resources:
-        gpu=W.gpus,
-        mem_mb=W.memory,
-        runtime=W.train_runtime,
+        **W.resources("train", workflow.resource_settings.default_resources),
     params:
         recipe=W.intermediate_params,
     message:
         "phase ii: {wildcards.model} on {wildcards.intermediate}, seed {wildcards.seed}"
     shell:
-        'STILTGRID_LOG={log} python "$STILTGRID_SCRIPTS/train.py" --config "$STILTGRID_CONFIG" --model {wildcards.model}'
+        'STILTGRID_LOG={log} exec python "$STILTGRID_SCRIPTS/train.py" --config "$STILTGRID_CONFIG" --model {wildcards.model}'
         " --intermediate {wildcards.intermediate} --seed {wildcards.seed} > {log} 2>&1"
 
 
@@ -64,13 +63,11 @@ rule train_target:
         ENVIRONMENT
     threads: W.threads
     resources:
-        gpu=W.gpus,
-        mem_mb=W.memory,
-        runtime=W.train_runtime,
+        **W.resources("train", workflow.resource_settings.default_resources),
     params:
         recipe=W.target_params,
     message:
         "phase iii: {wildcards.model} after {wildcards.intermediate} on {wildcards.target}, seed {wildcards.seed}"
     shell:
-        'STILTGRID_LOG={log} python "$STILTGRID_SCRIPTS/train.py" --config "$STILTGRID_CONFIG" --model {wildcards.model}'
+        'STILTGRID_LOG={log} exec python "$STILTGRID_SCRIPTS/train.py" --config "$STILTGRID_CONFIG" --model {wildcards.model}'
         " --intermediate {wildcards.intermediate} --target {wildcards.target} --seed {wildcards.seed} > {log} 2>&1"

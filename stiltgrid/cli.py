@@ -1,8 +1,11 @@
 """`stiltgrid`: what is asked of a grid outside of Snakemake.
 
-check validates a config; gc removes predictions that nothing refers to; reference prints the page of all keys.
+check validates a config; gc removes predictions that nothing refers to, and weights that `storage` does not keep;
+memory prints what a model's training takes on each device; score-submission scores a folder of predictions in a
+leaderboard's layout (docs/submission.md); reference prints the page of all keys.
 """
 
+import sys
 from collections.abc import Sequence
 
 from stiltgrid.scripting import parser, run_main
@@ -11,6 +14,9 @@ EXAMPLES = """
 stiltgrid check config.yaml
 stiltgrid gc config/demo.yaml             # list unreferenced entries of the prediction store
 stiltgrid gc config/demo.yaml --delete    # and remove them
+stiltgrid memory config.yaml --model mt5-xxl
+stiltgrid score-submission results/xglue/submission/mt5-base/none/seed1 --gold data/xglue_full_dataset
+stiltgrid score-submission theirs --gold data/xglue_full_dataset --tasks NER,POS --split dev --json scores.json
 stiltgrid reference > docs/config.md
 """
 
@@ -33,10 +39,11 @@ def check(config: str) -> None:
 
 
 def gc(config: str, delete: bool) -> None:
-    """List or remove unreferenced store entries."""
+    """List or remove unreferenced store entries, and weights that the models' `storage` does not keep."""
     from stiltgrid.config import load
     from stiltgrid.garbage import sweep
     from stiltgrid.grid import Grid
+    from stiltgrid.storage import Storage
 
     grid = Grid(load(config))
     found = sweep(grid, delete=delete)
@@ -45,6 +52,45 @@ def gc(config: str, delete: bool) -> None:
     total = sum(size for _, size in found) / 1e6
     verb = "removed" if delete else "unreferenced (remove them with --delete)"
     print(f"{grid.paths.store}: {len(found)} entries, {total:.1f} MB {verb}")
+    weights = Storage(grid).sweep(delete=delete)
+    for folder, size in weights:
+        print(f"{folder}/weights  {size} bytes")
+    verb = "removed" if delete else "not kept by `storage` (remove them with --delete)"
+    total = sum(removed.bytes for removed in weights) / 1e6
+    print(f"{grid.paths.root}/checkpoints: weights of {len(weights)} runs, {total:.1f} MB {verb}")
+
+
+def memory(config: str, model: str) -> None:
+    """Print what a model's training takes on the config's machines and on others."""
+    from rich.console import Console
+
+    from stiltgrid.config import load
+    from stiltgrid.errors import StiltgridError, nearest
+    from stiltgrid.grid import Grid
+    from stiltgrid.memory_view import render_memory
+
+    grid = Grid(load(config))
+    if model not in grid.config.models:
+        raise StiltgridError(f"--model {model!r}: {nearest(model, grid.config.models)}")
+    render_memory(grid, model, Console())
+
+
+def score_submission(folder: str, gold: str, tasks: str | None, split: str, suite: str, out: str | None) -> bool:
+    """Print the scores of a folder of predictions; return whether nothing was refused."""
+    from rich.console import Console
+
+    from stiltgrid.artifacts import write_json
+    from stiltgrid.progress import reporter
+    from stiltgrid.submission import scoring
+    from stiltgrid.submission.view import show
+
+    named = None if tasks is None else [name for name in tasks.split(",") if name.strip()]
+    progress = reporter(f"{suite} {split}", "files")
+    report = scoring.score_submission(folder, gold, tasks=named, split=split, suite=suite, progress=progress)
+    if out is not None:
+        write_json(out, scoring.as_json(report))
+    show(report, Console())
+    return not report.having("refused")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -56,12 +102,32 @@ def main(argv: Sequence[str] | None = None) -> None:
     two = commands.add_parser("gc", help="remove predictions that nothing refers to")
     two.add_argument("config")
     two.add_argument("--delete", action="store_true", help="remove what is listed")
+    memory_parser = commands.add_parser("memory", help="device and host memory of a model's training")
+    memory_parser.add_argument("config")
+    memory_parser.add_argument("--model", required=True, help="a name of `models`")
+    three = commands.add_parser(
+        "score-submission",
+        help="score predictions in a leaderboard's layout",
+        description="Score a folder of predictions, anybody's, in a leaderboard's layout (docs/submission.md). Exit "
+        "status 1 if a file was refused; missing files are listed, and averages that need them are withheld.",
+    )
+    three.add_argument("folder", metavar="DIR", help="the predictions, e.g. with NER/en.prediction")
+    three.add_argument("--gold", metavar="DIR", required=True, help="the released archive: folder, or unpacked file")
+    three.add_argument("--tasks", help="some tasks, e.g. NER,POS (default: all of the suite)")
+    three.add_argument("--split", choices=("test", "dev"), default="test", help="default: test")
+    three.add_argument("--suite", default="xglue", help="the benchmark (default: xglue)")
+    three.add_argument("--json", metavar="FILE", help="also write the scores, with all their digits, to this file")
     commands.add_parser("reference", help="print docs/config.md")
     args = options.parse_args(argv)
     if args.command == "check":
         check(args.config)
     elif args.command == "gc":
         gc(args.config, args.delete)
+    elif args.command == "memory":
+        memory(args.config, args.model)
+    elif args.command == "score-submission":
+        if not score_submission(args.folder, args.gold, args.tasks, args.split, args.suite, args.json):
+            sys.exit(1)
     else:
         from stiltgrid.reference import config_page
 

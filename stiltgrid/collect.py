@@ -1,6 +1,6 @@
 """Every cell's scores in one tidy table, `analysis/scores.parquet`: the only source of tables and figures.
 
-Columns of the table, schema version 1; one row a cell and metric, in the grid's order. A cell without a score
+Columns of the table, schema version 2; one row a cell and metric, in the grid's order. A cell without a score
 has one row with its main metric.
 
 | column           | type   | meaning                                                                    |
@@ -20,6 +20,7 @@ has one row with its main metric.
 | reason           | string | why there is no score; empty if done                                       |
 | recipe_hash      | string | of the run, 64 hex digits; empty without a score                           |
 | data_fingerprint | string | of the test file, 64 hex digits; empty without a score                     |
+| invalid ...      | double | the shares of `diagnostics.DIAGNOSTICS`, percent; NaN: not applicable      |
 """
 
 import json
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stiltgrid.artifacts import canonical_json, digest, read_json, replacing
+from stiltgrid.diagnostics import DIAGNOSTICS
 from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import Cell, Grid
 from stiltgrid.status import cell_states
@@ -36,8 +38,8 @@ from stiltgrid.status import cell_states
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 1
-SCORE_VERSION = 1
+SCHEMA_VERSION = 2
+SCORE_VERSION = 2
 
 COLUMNS = {
     "model": "string",
@@ -55,6 +57,7 @@ COLUMNS = {
     "reason": "string",
     "recipe_hash": "string",
     "data_fingerprint": "string",
+    **dict.fromkeys(DIAGNOSTICS, "float64"),
 }
 """Column -> pandas type."""
 
@@ -69,6 +72,7 @@ SCORE_KEYS = (
     "recipe_hash",
     "data_fingerprint",
     "comparability",
+    "diagnostics",
 )
 """Keys of a score file that are read here."""
 
@@ -151,7 +155,9 @@ def collect(grid: Grid, *, partial: bool) -> "pd.DataFrame":
         if state.status == "failed" and path.exists():
             read_score(path, cell)
         if state.status != "done":
-            rows.append((*identity, task.metrics[0], True, math.nan, None, None, state.status, state.reason, "", ""))
+            nothing = [math.nan] * len(DIAGNOSTICS)
+            score = (task.metrics[0], True, math.nan, None, None)
+            rows.append((*identity, *score, state.status, state.reason, "", "", *nothing))
             continue
         record = read_score(path, cell)
         if record["task"] != task.name:
@@ -185,6 +191,7 @@ def collect(grid: Grid, *, partial: bool) -> "pd.DataFrame":
                     "",
                     record["recipe_hash"],
                     record["data_fingerprint"],
+                    *(math.nan if (share := record["diagnostics"][d]) is None else float(share) for d in DIAGNOSTICS),
                 )
             )
     if lacking and not partial:

@@ -13,6 +13,8 @@ from stiltgrid.errors import StiltgridError
 from stiltgrid.formulations.features import IGNORED
 from stiltgrid.tasks.registry import TaskRow
 
+UNITS = {"tagging": None, "span": 2}  # columns of labels by kind: None all, else one
+
 
 @dataclass(frozen=True)
 class Head:
@@ -33,7 +35,8 @@ class EncoderWithHeads(nn.Module):
     A head whose task is absent from the batch adds zero to the loss, so that under DDP and ZeRO-3 every rank
     touches the same parameters in the same order and none waits for ever.
 
-    Sequence head as RoBERTa's: dense, tanh, dropout, output (Liu et al. 2019); tagging head: dropout, output.
+    Sequence head as RoBERTa's: dense, tanh, dropout, output (Liu et al. 2019); tagging head: dropout, output; span
+    head: output, a start and an end score a token (Devlin et al. 2019, section 4.2).
     """
 
     accepts_loss_kwargs = False
@@ -47,14 +50,7 @@ class EncoderWithHeads(nn.Module):
         size = encoder.config.hidden_size
         self.drop = nn.Dropout(dropout)
         self.heads = nn.ModuleDict(
-            {
-                _key(name): nn.ModuleDict(
-                    {"dense": nn.Linear(size, size), "out": nn.Linear(size, len(row.labels))}
-                    if row.kind != "tagging"
-                    else {"out": nn.Linear(size, len(row.labels))}
-                )
-                for name, row in self.rows.items()
-            }
+            {_key(name): _layers(row.kind, size, len(row.labels)) for name, row in self.rows.items()}
         )
         for module in self.heads.modules():
             if isinstance(module, nn.Linear):
@@ -96,11 +92,11 @@ class EncoderWithHeads(nn.Module):
             token_type_ids: (batch, tokens).
             positions: (batch, units), the token that stands for each unit of a tagging row.
             head: (batch), the row's task by its place among the tasks.
-            labels: (batch, units), class indices, -100 = none.
+            labels: (batch, units), class indices, of a span row the first and the last token; -100 = none.
 
         Returns:
-            `logits`: task -> (batch, units, labels), one unit but for tagging; with labels, `loss`: the sum of
-            cross entropies.
+            `logits`: task -> (batch, units, labels), one unit but for tagging; of a span task (batch, tokens, 2),
+            start and end. With labels, `loss`: the sum of cross entropies, of a span's over the tokens.
         """
         segments = {"token_type_ids": token_type_ids} if self._segments else {}
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **segments)[0]
@@ -115,15 +111,30 @@ class EncoderWithHeads(nn.Module):
             layers = self.heads[_key(name)]
             if row.kind == "tagging":
                 logits[name] = layers["out"](self.drop(units))
+            elif row.kind == "span":
+                logits[name] = layers["out"](states)
             else:
                 hidden = torch.tanh(layers["dense"](self.drop(pooled)))
                 logits[name] = layers["out"](self.drop(hidden)).unsqueeze(1)
             if labels is not None:
-                wanted = labels if row.kind == "tagging" else labels[:, :1]
+                wanted = labels[:, : UNITS.get(row.kind, 1)]
                 wanted = wanted.masked_fill((head != index).unsqueeze(1), IGNORED)
-                flat = logits[name].float().flatten(0, 1)
+                scores = logits[name].float()
+                if row.kind == "span":
+                    # each of the two is a choice among the tokens; a batch without span rows has one column of labels
+                    scores = scores.masked_fill((attention_mask == 0).unsqueeze(-1), -torch.inf)
+                    scores = scores.transpose(1, 2)[:, : wanted.shape[1]]
+                flat = scores.flatten(0, 1)
                 loss = loss + F.cross_entropy(flat, wanted.flatten(), ignore_index=IGNORED, reduction="sum")
         return {"logits": logits} if labels is None else {"logits": logits, "loss": loss}
+
+
+def _layers(kind: str, size: int, labels: int) -> nn.ModuleDict:
+    if kind == "span":
+        return nn.ModuleDict({"out": nn.Linear(size, 2)})
+    if kind == "tagging":
+        return nn.ModuleDict({"out": nn.Linear(size, labels)})
+    return nn.ModuleDict({"dense": nn.Linear(size, size), "out": nn.Linear(size, labels)})
 
 
 def _key(task: str) -> str:

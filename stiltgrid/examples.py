@@ -112,8 +112,13 @@ def write_examples(path: Path | str, examples: Sequence[Example], about: dict[st
     return record
 
 
-def read_examples(path: Path | str) -> list[Example]:
+def read_examples(path: Path | str, *, texts: bool = True) -> list[Example]:
     """Read an example file.
+
+    Args:
+        path: the `.parquet` file.
+        texts: whether to read `fields`; scores rest on articles and passages of many kilobytes only where an answer is
+            looked up in them. Without, `fields` is empty.
 
     Raises:
         StiltgridError: if the file is missing, truncated, or of another schema version.
@@ -122,8 +127,12 @@ def read_examples(path: Path | str) -> list[Example]:
     import pyarrow.parquet as pq
 
     path = Path(path)
+    names = ("id", "group", "fields", "label", "words", "tags", "references", "starts")
+    wanted = [name for name in names if texts or name != "fields"]
     try:
-        table = pq.read_table(path)
+        # columns that a file does not have are passed over here
+        with pq.ParquetFile(path) as file:
+            table = file.read(columns=wanted)
     except FileNotFoundError:
         raise StiltgridError(f"{path}: no such file; `snakemake` makes it from the source data") from None
     except (pa.ArrowInvalid, OSError) as error:
@@ -132,10 +141,7 @@ def read_examples(path: Path | str) -> list[Example]:
     if version != SCHEMA_VERSION:
         raise StiltgridError(f"{path}: schema version {version}, expected {SCHEMA_VERSION}; remove it and run again")
     nothing = [None] * table.num_rows  # files written before a column existed have none
-    columns = [
-        table[name].to_pylist() if name in table.column_names else nothing
-        for name in ("id", "group", "fields", "label", "words", "tags", "references", "starts")
-    ]
+    columns = [table[name].to_pylist() if name in table.column_names else nothing for name in names]
     return [
         Example(
             id=i,

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from stiltgrid.artifacts import write_json
+from stiltgrid.errors import StiltgridError
 
 OTHER_RANKS_WAIT = 3.0
-"""Seconds that ranks other than the first leave to the first for its note."""
+"""Seconds that a rank whose error is not its own leaves to the one that caused it; the first is the next to speak."""
 
 
 @contextmanager
@@ -25,14 +26,18 @@ def noting_failure(folder: Path | str, log: str | None = None) -> Iterator[None]
         Exception: what the block raised, unchanged.
     """
     note = Path(folder) / "failed.json"
+    first = os.environ.get("RANK", "0") == "0"
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if first:
+        note.unlink(missing_ok=True)  # an earlier attempt's: whoever is killed now must not seem to have failed of that
     try:
         yield
     except BaseException as error:
-        first = os.environ.get("RANK", "0") == "0"
-        if not first:
-            time.sleep(OTHER_RANKS_WAIT)
-        # the first rank's reason is the cause; the others mostly see their connection close
-        if not isinstance(error, KeyboardInterrupt) and (first or not note.exists()):
+        # a rank that says plainly what happened is the cause; the others see their connection close
+        plain = isinstance(error, StiltgridError)
+        if several and not plain:
+            time.sleep(OTHER_RANKS_WAIT * (1 if first else 2))
+        if not isinstance(error, KeyboardInterrupt) and (plain or not note.exists()):
             reason = str(error).strip() or type(error).__name__
             when = datetime.now(UTC).isoformat(timespec="seconds")
             # a full disk must not hide the error that it caused

@@ -34,11 +34,11 @@ def referenced_keys(grid: Grid) -> set[str]:
         # the undeclared copy outlives a deleted output
         for path in (manifest, manifest.with_name("complete.json")):
             if path.exists():
-                digest = read_json(path)["digest"]
+                digest, decoding = read_json(path)["digest"], grid.decoding(run.target, run.model)
                 for language in grid.languages(run.target):
                     if (run.target, language) in fingerprints:
                         print_ = fingerprints[run.target, language]
-                        keys.add(prediction_key(digest, print_, grid.tasks[run.target].name, language))
+                        keys.add(prediction_key(digest, print_, grid.tasks[run.target].name, language, decoding))
     return keys
 
 

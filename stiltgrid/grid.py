@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from stiltgrid.intermediates import training_tasks
 from stiltgrid.schema import Config, Source
-from stiltgrid.tasks.registry import TaskRow, task
+from stiltgrid.tasks.registry import Decoding, TaskRow, task
 
 BASELINE = "none"
 
@@ -172,6 +172,20 @@ class Grid:
                     for seed in self.seeds(model, arm):
                         for language in self.languages(target):
                             yield Cell(model, arm, target, language, seed)
+
+    def decoding(self, target: str, model: str | None = None) -> Decoding | None:
+        """Return how answers to a target are written: the task's way, with the target's own keys; None: they are not.
+
+        Args:
+            target: the target.
+            model: whose answers; those of an encoder with heads are never written. None: a text2text model's.
+        """
+        row = self.tasks[target]
+        if row.kind not in ("span", "generation"):
+            return None
+        if model is not None and self.config.models[model].family != "text2text":
+            return None
+        return row.decoding.model_copy(update=self.config.targets[target].decoding.model_dump(exclude_none=True))
 
     def evaluation(self, target: str, language: str) -> DataFile:
         """Return the data file that a cell of this target and language is scored on."""

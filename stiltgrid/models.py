@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import AutoConfig
 
+from stiltgrid import sharded
 from stiltgrid.artifacts import file_sha256, read_json, replacing, write_json
 from stiltgrid.encoder import EncoderWithHeads, Head
 from stiltgrid.errors import StiltgridError
@@ -36,7 +37,6 @@ __all__ = [
     "save_model",
 ]
 
-WEIGHTS = "model.safetensors"
 DROPOUT = ("dropout_rate", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
 HASHED_BYTES = 1_000_000  # configuration and settings; weights are known by their size, hashing them takes minutes
 
@@ -88,39 +88,18 @@ def check_head(model: nn.Module, folder: Path) -> None:
     head = model.lm_head.weight
     if head is model.shared.weight:
         raise StiltgridError(f"{folder}: the output matrix lm_head was tied to the embedding; a fault of the loader")
-    stored = _stored(folder, "lm_head.weight")
-    if stored is None:
+    file = sharded.stored_in(folder).get("lm_head.weight")
+    if file is None:
         return
-    with _gathered([head]):
-        if head.numel() == 0 or tuple(stored.get_shape()) != tuple(head.shape):
-            raise StiltgridError(
-                f"{folder}: lm_head has shape {tuple(head.shape)}, the checkpoint's {stored.get_shape()}"
-            )
+    with sharded.opened(file) as tensors, sharded.gathered([head]):
+        stored = tensors["lm_head.weight"]
+        shape, width = sharded.shape_of(stored), head.shape[-1]
+        if head.numel() == 0 or shape != tuple(head.shape):
+            raise StiltgridError(f"{folder}: lm_head has shape {tuple(head.shape)}, the checkpoint's {list(shape)}")
         for row in range(0, head.shape[0], max(1, head.shape[0] // 64)):
-            if not torch.equal(head[row].detach().cpu().float(), stored[row : row + 1][0].to(head.dtype).float()):
+            there = sharded.flat(stored, row * width, (row + 1) * width).to(head.dtype).float()
+            if not torch.equal(head[row].detach().cpu().float(), there):
                 raise StiltgridError(f"{folder}: row {row} of lm_head is not the checkpoint's; a fault of the loader")
-
-
-def _gathered(parameters: list[nn.Parameter]) -> Any:
-    if hasattr(parameters[0], "ds_id"):
-        import deepspeed
-
-        return deepspeed.zero.GatheredParameters(parameters)
-    return contextlib.nullcontext()
-
-
-def _stored(folder: Path, name: str) -> Any:
-    """Return a lazily read tensor of a safetensors checkpoint, or None where it has none of that name."""
-    from safetensors import safe_open
-
-    file = folder / WEIGHTS
-    index = folder / f"{WEIGHTS}.index.json"
-    if index.is_file():
-        file = folder / read_json(index)["weight_map"].get(name, WEIGHTS)
-    if not file.is_file():
-        return None
-    with safe_open(file, framework="pt") as weights:
-        return weights.get_slice(name) if name in weights.keys() else None  # noqa: SIM118
 
 
 def _config(folder: Path, dropout: Rates | None = None) -> Any:
@@ -152,8 +131,12 @@ def _quiet() -> Iterator[None]:
 
 def _from_pretrained(cls: type, folder: Path, config: Any, **extra: Any) -> nn.Module:
     from safetensors import SafetensorError
+    from transformers.integrations import is_deepspeed_zero3_enabled
 
     try:
+        # the library's own loading would hold all weights in the first rank
+        if is_deepspeed_zero3_enabled() and (model := sharded.load(cls, folder, config, **extra)) is not None:
+            return model
         with _quiet():
             model, found = cls.from_pretrained(
                 folder, config=config, dtype=torch.float32, output_loading_info=True, local_files_only=True, **extra
@@ -231,38 +214,43 @@ def most_tokens(config: Any) -> int | None:
     return most - config.pad_token_id - 1 if "roberta" in config.model_type else most
 
 
-def save_model(model: nn.Module, folder: Path | str, state: Mapping[str, Tensor] | None = None) -> None:
+def save_model(model: nn.Module, folder: Path | str, write: bool = True) -> None:
     """Write a model's weights and configuration into a folder.
 
-    Text2text: `config.json`, `model.safetensors`. Heads: the same under `encoder/`, `heads.safetensors`,
-    `heads.json`. (Not `save_pretrained`, which imports DeepSpeed for a second and a half and hides files from
-    colleagues by mode 0600.)
+    Text2text: `config.json`, `model.safetensors`, or several files and an index where it is large. Heads: the same
+    under `encoder/`, `heads.safetensors`, `heads.json`. (Not `save_pretrained`, which imports DeepSpeed for a second
+    and a half and hides files from colleagues by mode 0600.)
 
     Args:
-        model: the unwrapped model.
+        model: the unwrapped model; every rank calls this where it is partitioned.
         folder: is created.
-        state: the gathered tensors, where the model's own are partitioned.
+        write: is this the rank that writes?
     """
     from safetensors.torch import save_file
 
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    state = dict(model.state_dict() if state is None else state)
+    if write:
+        folder.mkdir(parents=True, exist_ok=True)
     if isinstance(model, EncoderWithHeads):
-        heads = {k.removeprefix("heads."): v.contiguous() for k, v in state.items() if k.startswith("heads.")}
-        with replacing(folder / "heads.safetensors") as temporary:
-            save_file(heads, temporary, {"format": "pt"})
-        tasks = {n: {"kind": r.kind, "labels": list(r.labels)} for n, r in model.rows.items()}
-        write_json(folder / "heads.json", {"pooling": model.pooling, "tasks": tasks})
-        state = {k.removeprefix("encoder."): v for k, v in state.items() if k.startswith("encoder.")}
+        own = model.heads.state_dict(keep_vars=True)
+        # heads are small: no files of their own
+        with sharded.gathered(list(own.values())):
+            if write:
+                with replacing(folder / "heads.safetensors") as temporary:
+                    heads = {name: tensor.detach().contiguous() for name, tensor in own.items()}
+                    save_file(heads, temporary, {"format": "pt"})
+        if write:
+            tasks = {n: {"kind": r.kind, "labels": list(r.labels)} for n, r in model.rows.items()}
+            write_json(folder / "heads.json", {"pooling": model.pooling, "tasks": tasks})
+            (folder / "encoder").mkdir(exist_ok=True)
         model, folder = model.encoder, folder / "encoder"
-        folder.mkdir(exist_ok=True)
     copies = getattr(model, "_tied_weights_keys", None) or {}
-    with replacing(folder / WEIGHTS) as temporary:
-        save_file({k: v.contiguous() for k, v in state.items() if k not in copies}, temporary, {"format": "pt"})
-    config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
-    config["dtype"] = str(next(iter(state.values())).dtype).removeprefix("torch.")
-    write_json(folder / "config.json", config)
+    state = {name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if name not in copies}
+    sharded.save(state, folder, write)
+    if write:
+        config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
+        config["dtype"] = str(next(iter(state.values())).dtype).removeprefix("torch.")
+        write_json(folder / "config.json", config)
 
 
 def load_saved(folder: Path | str, family: str) -> nn.Module:

@@ -16,16 +16,25 @@ prediction runs on one device.
 
 *Rows* come from the prepared data file's sidecar, else from the task row's published sizes.
 
-*Disk.* A kept checkpoint holds bytes x parameters: 2 for bf16 (`precision: bf16`, or `auto` under zero3),
-else 4; where checkpoints exist, the mean of what their manifests record. While a run trains it also holds a
-training checkpoint with fp32 weights and both Adam moments: 12 bytes a parameter, for a moment two of them.
+*Disk.* A checkpoint's weights hold bytes x parameters: 2 for bf16 (`precision: bf16`, or `auto` under zero3),
+else 4; where checkpoints exist, the mean of what their manifests record. While a run trains it also holds two
+training checkpoints, each with fp32 weights and both Adam moments, 12 bytes a parameter, and, where the best of dev is
+kept, the weights of two evaluations. How many weights are kept at the end, and how many there can be at once, is the
+model's `storage`: with `all` every run's; with `intermediate` every phase (ii) run's, and a target's only from its
+training to its predictions; with `none` a phase (ii) run's until its last target is predicted, which for a
+scheduler that trains all of phase (ii) first means all of them at the peak, and none at the end. The peak is reckoned
+with one run of each model in training at a time, predicted before the next begins; each further one adds
+`while one trains` and a checkpoint.
+
+*Trained again.* Where weights were removed and a prediction is asked for that cannot be had without them, the run
+counts as left to do, all its languages with it, and so does a phase (ii) run whose weights were removed and are needed.
 
 What cannot be reckoned (no `cost`, no measurement, no known size) is unknown and is never counted as 0.
 """
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,10 +42,11 @@ from typing import TYPE_CHECKING, Any
 from stiltgrid.artifacts import read_json
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import sidecar
-from stiltgrid.grid import Cell, DataFile, Grid
+from stiltgrid.grid import Arm, Cell, DataFile, Grid, Run
 from stiltgrid.predictions import read_metadata
 from stiltgrid.recipes import training_recipe
 from stiltgrid.status import State, cell_states, recipe_difference
+from stiltgrid.storage import Storage
 from stiltgrid.tasks.registry import task
 
 if TYPE_CHECKING:
@@ -92,19 +102,30 @@ class Disk:
 
     Attributes:
         model: the model.
+        storage: which weights are kept.
         kept: number of checkpoints kept when all is done.
         each: bytes of one; None if unknown.
         basis: `estimated`, `measured n=3` or `unknown`.
         left: number still to be written.
-        transient: bytes of one run's training checkpoint while it trains; None if unknown.
+        most: number that can lie there at once, but for the one in training.
+        transient: bytes of one run's training checkpoints while it trains; None if unknown.
     """
 
     model: str
+    storage: str
     kept: int
     each: float | None
     basis: str
     left: int
+    most: int
     transient: float | None
+
+    @property
+    def peak(self) -> float | None:
+        """Bytes at the worst moment, one run in training."""
+        if self.each is None or self.transient is None:
+            return None
+        return self.most * self.each + self.transient
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +225,11 @@ class _Costs:
         name, phase = (arm, "intermediate") if target is None else (target, "target")
         if measured := self.seconds.get((model, phase, name)):
             return Estimate(_mean(measured) / 3600, f"measured n={len(measured)}")
+        tokens = self.tokens(model, arm, target, seed)
+        return self._estimate(model, None if tokens is None else 6 * tokens)
+
+    def tokens(self, model: str, arm: str, target: str | None, seed: int) -> float | None:
+        """Return the input tokens that a training run reads; None if its rows are not known."""
         training = training_recipe(self.grid, model, arm, target, seed)["training"]
         if training["max_steps"] is not None:
             examples: float | None = training["max_steps"] * training["batch_size"]
@@ -213,9 +239,7 @@ class _Costs:
             cap = training["train_examples"]
             known = [n if cap is None else min(n, cap) for n in rows if n is not None]
             examples = training["epochs"] * sum(known) if len(known) == len(rows) else None
-        if examples is None:
-            return Estimate(None, "unknown")
-        return self._estimate(model, 6 * self._tokens(model, training["max_input_length"]) * examples)
+        return None if examples is None else self._tokens(model, training["max_input_length"]) * examples
 
     def prediction(self, cell: Cell) -> Estimate:
         """Return the device hours of one cell's prediction."""
@@ -227,20 +251,35 @@ class _Costs:
         limit = training_recipe(self.grid, cell.model, cell.intermediate, cell.target, cell.seed)["training"]
         return self._estimate(cell.model, 2 * self._tokens(cell.model, limit["max_input_length"]) * rows)
 
-    def disk(self, model: str, kept: int, left: int) -> Disk:
-        """Return a model's disk line."""
+    def disk(self, model: str, arms: int, runs: int, left: int) -> Disk:
+        """Return a model's disk line.
+
+        Args:
+            model: the model.
+            arms: its phase (ii) runs.
+            runs: its target runs.
+            left: how many of both are still to be trained.
+        """
         row = self.grid.config.models[model]
         pretrained = _manifest(self.grid.paths.pretrained(model)) or {}
         parameters = row.cost.parameters if row.cost else pretrained.get("parameters")
-        transient = TRAINING_CHECKPOINT_BYTES * parameters if parameters else None
-        if measured := self.weights.get(model):
-            return Disk(model, kept, _mean(measured), f"measured n={len(measured)}", left, transient)
-        if not parameters:
-            return Disk(model, kept, None, "unknown", left, None)
         arm, target = next(iter(self.grid.config.intermediates)), next(iter(self.grid.config.targets))
-        precision = training_recipe(self.grid, model, arm, target, 1)["training"]["precision"]
-        half = precision == "bf16" or (precision == "auto" and row.execution.strategy == "zero3")
-        return Disk(model, kept, (2 if half else 4) * parameters, "estimated", left, transient)
+        training = training_recipe(self.grid, model, arm, target, 1)["training"]
+        each, basis = None, "unknown"
+        if measured := self.weights.get(model):
+            each, basis = _mean(measured), f"measured n={len(measured)}"
+        elif parameters:
+            half = training["precision"] == "bf16"
+            half = half or (training["precision"] == "auto" and row.execution.strategy == "zero3")
+            each, basis = (2 if half else 4) * parameters, "estimated"
+        transient = None
+        if parameters and each is not None:
+            best = 2 if training["selection"] == "best_dev" else 0
+            transient = 2 * TRAINING_CHECKPOINT_BYTES * parameters + best * each
+        kept = {"all": arms + runs, "intermediate": arms, "none": 0}[row.storage]
+        # what is in training, or waits for its predictions, is one more
+        most = {"all": arms + runs, "intermediate": arms + 1, "none": arms + 1}[row.storage]
+        return Disk(model, row.storage, kept, each, basis, left, min(most, arms + runs), transient)
 
 
 def _line(stage: str, model: str, total: int, left: Iterable[Estimate], devices: int) -> Line:
@@ -276,6 +315,7 @@ def plan(grid: Grid, states: dict[Cell, State] | None = None) -> Plan:
     costs, paths, models = _Costs(grid), grid.paths, list(grid.config.models)
     arms = {a: _present(grid, paths.arm(a), a.model, a.intermediate, None, a.seed) for a in grid.arms}
     runs = {run: _present(grid, paths.checkpoint(run), *run) for run in grid.runs}
+    again = _trained_again(grid, arms, runs)
     for arm, manifest in arms.items():
         if manifest:
             costs.note(manifest, arm.model, "intermediate", arm.intermediate)
@@ -284,10 +324,14 @@ def plan(grid: Grid, states: dict[Cell, State] | None = None) -> Plan:
             costs.note(manifest, run.model, "target", run.target)
     cells = list(grid.cells())
     predicted = {cell for cell in cells if states[cell].stage in ("predicted", "scored")}
-    for cell in predicted:
+    for cell in sorted(predicted):
         seconds = read_metadata(paths.prediction(cell)).get("seconds")
         if isinstance(seconds, int | float):
             costs.seconds[cell.model, "predict", cell.target].append(seconds)
+    # measured they are, and still to be done again: new weights are never mixed with old ones' predictions
+    arms |= dict.fromkeys(run for run in again if isinstance(run, Arm))
+    runs |= dict.fromkeys(run for run in again if isinstance(run, Run))
+    predicted = {cell for cell in predicted if cell.run not in again}
 
     files = {grid.evaluation(cell.target, cell.language) for cell in cells}
     for arm in arms:
@@ -320,9 +364,48 @@ def plan(grid: Grid, states: dict[Cell, State] | None = None) -> Plan:
     lines.append(Line("tables", "", 1, int(Path(paths.tables, "README.md").exists())))
     disk = []
     for model in needed:
-        own = [m for table in (arms, runs) for key, m in table.items() if key.model == model]
-        disk.append(costs.disk(model, len(own), sum(m is None for m in own)))
-    return Plan(grid.config.title or grid.config.grid, tuple(lines), tuple(disk), tuple(_warnings(grid, lines)))
+        own = [[m for key, m in table.items() if key.model == model] for table in (arms, runs)]
+        disk.append(costs.disk(model, len(own[0]), len(own[1]), sum(m is None for ms in own for m in ms)))
+    warnings = [*_again_warnings(again, costs), *_warnings(grid, lines)]
+    return Plan(grid.config.title or grid.config.grid, tuple(lines), tuple(disk), tuple(warnings))
+
+
+def _trained_again(grid: Grid, arms: Mapping[Arm, Any], runs: Mapping[Run, Any]) -> list[Arm | Run]:
+    """Return the finished runs whose weights were removed and are needed."""
+    storage = Storage(grid)
+    return [key for table in (arms, runs) for key, m in table.items() if m is not None and storage.again(key)]
+
+
+def _again_warnings(again: Iterable[Arm | Run], costs: "_Costs") -> list[str]:
+    """Return a line for each model of which something is trained again, with what that costs."""
+    by_model: dict[str, list[Arm | Run]] = defaultdict(list)
+    for run in again:
+        by_model[run.model].append(run)
+    found = []
+    for model, keys in by_model.items():
+        numbers = [sum(isinstance(key, kind) for key in keys) for kind in (Arm, Run)]
+        phases = zip(numbers, ("ii", "iii"), strict=True)
+        what = " and ".join(f"{n} checkpoint{'s' if n > 1 else ''} (phase {phase})" for n, phase in phases if n)
+        hours = [costs.training(k.model, k.intermediate, getattr(k, "target", None), k.seed).hours for k in keys]
+        cost = "at unknown cost" if None in hours else f"in about {sum(h or 0.0 for h in hours):.1f} device hours"
+        found.append(
+            f"{model}: {what} {'is' if len(keys) == 1 else 'are'} to be trained again, {cost}: a prediction is asked "
+            f"for whose weights models.{model}.storage had removed"
+        )
+    return found
+
+
+def longest_run(grid: Grid, model: str) -> tuple[str, float] | None:
+    """Return a model's longest training run, as (what, input tokens); None if no run's rows are known."""
+    costs, found = _Costs(grid), {}
+    for arm in grid.arms:
+        if arm.model == model and arm.seed == 1:
+            found[f"phase ii, {arm.intermediate}"] = costs.tokens(model, arm.intermediate, None, 1)
+    for run in grid.runs:
+        if run.model == model and run.seed == 1:
+            found[f"phase iii, {run.target}"] = costs.tokens(model, run.intermediate, run.target, 1)
+    known = {what: tokens for what, tokens in found.items() if tokens}
+    return max(known.items(), key=lambda item: item[1]) if known else None
 
 
 def devices_text(number: int) -> str:

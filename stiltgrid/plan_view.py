@@ -1,5 +1,6 @@
 """The plan for reading: tables of what is left and what it costs, for a terminal and for files."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +46,7 @@ def _basis(line: Line) -> str:
 
 
 HEADS = ("stage", "model", "total", "done", "left", "device hours left", "basis", "longest run")
-DISK_HEADS = ("model", "checkpoints", "each", "all", "to write", "basis", "while one trains")
+DISK_HEADS = ("model", "storage", "each", "to write", "basis", "while one trains", "at the peak", "when all is done")
 
 
 def _stage_rows(plan: Plan) -> list[tuple[str, ...]]:
@@ -65,15 +66,15 @@ def _disk_rows(plan: Plan) -> list[tuple[str, ...]]:
         return bytes_text(None if each is None else count * each)
 
     return [
-        (d.model, f"{d.kept:,}", bytes_text(d.each), times(d.kept, d.each), times(d.left, d.each), d.basis,
-         f"+ {bytes_text(d.transient)}" if d.transient else "unknown")
+        (d.model, d.storage, bytes_text(d.each), times(d.left, d.each), d.basis,
+         f"+ {bytes_text(d.transient)}" if d.transient else "unknown", bytes_text(d.peak), times(d.kept, d.each))
         for d in plan.disk
     ]  # fmt: skip
 
 
 def _blocks(plan: Plan) -> list[tuple[tuple[str, ...], list[tuple[str, ...]], tuple[int, ...]]]:
     """Return heads, rows and left-aligned columns of the two tables."""
-    return [(HEADS, _stage_rows(plan), (0, 1, 6)), (DISK_HEADS, _disk_rows(plan), (0, 5))]
+    return [(HEADS, _stage_rows(plan), (0, 1, 6)), (DISK_HEADS, _disk_rows(plan), (0, 1, 4))]
 
 
 def _summary(plan: Plan) -> str:
@@ -83,8 +84,8 @@ def _summary(plan: Plan) -> str:
     parts = [f"{hours_text(plan.known_hours)} of device time" if plan.unknown < left else "device time unknown"]
     if plan.unknown:
         parts.append(f"{plan.unknown:,} of {left:,} runs and cells have unknown cost")
-    if all(d.each is not None for d in plan.disk):
-        parts.append(f"{bytes_text(sum(d.left * (d.each or 0.0) for d in plan.disk))} of checkpoints")
+    if all(d.peak is not None for d in plan.disk):
+        parts.append(f"{bytes_text(sum(d.peak or 0.0 for d in plan.disk))} of disk at the peak")
     return f"Left: {'; '.join(parts)}."
 
 
@@ -112,28 +113,41 @@ def render_plan(plan: Plan, console: "Console") -> None:
         console.print(f"[yellow]![/] {escape(warning)}", highlight=False)
 
 
-def plan_markdown(plan: Plan) -> str:
-    """Return the plan as Markdown."""
+def plan_markdown(plan: Plan, memory: Mapping[str, Sequence[Sequence[str]]] | None = None) -> str:
+    """Return the plan as Markdown, with each model's table of `memory_view`."""
     lines = [f"# Plan of {plan.title}", "", _summary(plan), ""]
     for heads, rows, left in _blocks(plan):
         lines += [*pipe_table([heads, *rows], left), ""]
     lines += [*(f"- {warning}" for warning in plan.warnings), *([""] if plan.warnings else [])]
     lines.append("Hours and bytes: estimated from the model's `cost`, or measured on completed runs.")
+    for model, rows in (memory or {}).items():
+        lines += ["", f"## Memory and time of {model} on other machines (docs/memory.md)", "", *pipe_table(rows, (0,))]
     return "\n".join(lines) + "\n"
 
 
-def write_plan(plan: Plan, folder: Path | str) -> list[Path]:
-    """Write `plan.md` and `plan.json` into a folder, atomically."""
+def write_plan(
+    plan: Plan, folder: Path | str, memory: Mapping[str, Sequence[Sequence[str]]] | None = None
+) -> list[Path]:
+    """Write `plan.md` and `plan.json` into a folder, atomically.
+
+    Args:
+        plan: the plan.
+        folder: receives both.
+        memory: model -> rows of `memory_view.memory_rows`, heads first.
+    """
     folder = Path(folder)
     record = {
         "schema_version": 1,
         "title": plan.title,
         "lines": [{**asdict(line), "left": line.left} for line in plan.lines],
-        "disk": [asdict(entry) for entry in plan.disk],
+        "disk": [{**asdict(entry), "peak": entry.peak} for entry in plan.disk],
         "known_hours": plan.known_hours,
         "unknown": plan.unknown,
         "warnings": list(plan.warnings),
+        "memory": {
+            model: [dict(zip(rows[0], row, strict=True)) for row in rows[1:]] for model, rows in (memory or {}).items()
+        },
     }
-    write_text(folder / "plan.md", plan_markdown(plan))
+    write_text(folder / "plan.md", plan_markdown(plan, memory))
     write_json(folder / "plan.json", record)
     return [folder / "plan.md", folder / "plan.json"]

@@ -18,7 +18,8 @@ from stiltgrid.examples import Example
 from stiltgrid.formulations import check_trained, formulation
 from stiltgrid.formulations.features import Setup
 from stiltgrid.predictions import Prediction
-from stiltgrid.tasks.registry import TaskRow
+from stiltgrid.storage import check_there
+from stiltgrid.tasks.registry import Decoding, TaskRow
 from stiltgrid.tokenization import limit_threads, load_tokens
 from stiltgrid.training.precision import autocast, computes_bf16
 
@@ -95,6 +96,7 @@ def check_weights(checkpoint: Path | str, manifest: dict[str, Any] | None = None
     """
     checkpoint = Path(checkpoint)
     manifest = read_json(checkpoint / "manifest.json") if manifest is None else manifest
+    check_there(checkpoint)
     for name, record in manifest["weights"].items():
         path = checkpoint / "weights" / name
         size = path.stat().st_size if path.is_file() else None
@@ -155,6 +157,7 @@ class Predictor:
         examples: Sequence[Example],
         batch_size: int = 32,
         progress: Callable[[int, int], None] | None = None,
+        decoding: Decoding | None = None,
     ) -> list[Prediction]:
         """Answer examples.
 
@@ -163,6 +166,7 @@ class Predictor:
             examples: labels, if any, are not looked at.
             batch_size: inputs at once.
             progress: called with (inputs done, inputs) after each batch.
+            decoding: text2text: how answers are written; None: as the task's row says.
 
         Returns:
             One prediction an example, in their order.
@@ -173,7 +177,8 @@ class Predictor:
         """
         length = self.manifest["recipe"]["training"]["max_input_length"]
         start = getattr(self.model.config, "decoder_start_token_id", None) or 0
-        setup = Setup(self.tokens, {task.name: task}, length, start)
+        how = {task.name: task.decoding if decoding is None else decoding}
+        setup = Setup(self.tokens, {task.name: task}, length, start, how)
         self._formulation.check(setup)
         if self.manifest["recipe"]["model"]["family"] == "heads":
             self.model.check_task(task)

@@ -12,7 +12,7 @@ from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example, read_examples, sidecar
 from stiltgrid.predictions import Prediction, check_alignment
 from stiltgrid.store import Store, prediction_key
-from stiltgrid.tasks.registry import TaskRow
+from stiltgrid.tasks.registry import Decoding, TaskRow
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +27,14 @@ class Report:
     stored: tuple[str, ...]
 
 
-def keys(manifest: Mapping[str, Any], task: TaskRow, data: Mapping[str, Path]) -> dict[str, str]:
+def keys(
+    manifest: Mapping[str, Any], task: TaskRow, data: Mapping[str, Path], decoding: Decoding | None
+) -> dict[str, str]:
     """Return each language's store key, from the checkpoint manifest and the data files' sidecars."""
     return {
-        language: prediction_key(manifest["digest"], read_json(sidecar(path))["fingerprint"], task.name, language)
+        language: prediction_key(
+            manifest["digest"], read_json(sidecar(path))["fingerprint"], task.name, language, decoding
+        )
         for language, path in data.items()
     }
 
@@ -43,6 +47,7 @@ def predict_languages(
     store: Store,
     load: Callable[[], Predict],
     recompute: frozenset[str] = frozenset(),
+    decoding: Decoding | None = None,
 ) -> Report:
     """Make every output exist, computing only what the store lacks.
 
@@ -54,6 +59,7 @@ def predict_languages(
         store: the grid's store.
         load: loads the model and returns `predict(examples, language)`; called at most once.
         recompute: languages whose store entries are thrown away first.
+        decoding: how answers are written, where they are.
 
     Returns:
         What was computed and what was stored already.
@@ -61,7 +67,7 @@ def predict_languages(
     Raises:
         StiltgridError: after all other languages are done, if a language failed; their outputs are whole.
     """
-    key = keys(manifest, task, data)
+    key = keys(manifest, task, data, decoding)
     for language in recompute:
         store.discard(key[language])
     lacking = [language for language in outputs if not store.holds(key[language])]

@@ -21,8 +21,8 @@ RECIPE_VERSION = 1
 DATA_VERSION = 1
 """Raise when a reader changes in a way that changes the examples."""
 
-SCORE_VERSION = 1
-"""Raise when a metric changes in a way that changes scores."""
+SCORE_VERSION = 2
+"""Raise when a metric or a diagnostic changes in a way that changes scores."""
 
 
 def merged(*layers: TrainingOverride) -> Training:
@@ -116,7 +116,9 @@ def pretrained_recipe(grid: Grid, model: str) -> dict[str, Any]:
 def prediction_recipe(grid: Grid, target: str) -> dict[str, Any]:
     """Return what, beside the checkpoint, determines a target's predictions: versions, task and split."""
     split = grid.config.targets[target].eval_split
-    return {"version": [PREDICTION_VERSION, formulations.VERSION], "task": grid.tasks[target].name, "split": split}
+    about = {"version": [PREDICTION_VERSION, formulations.VERSION], "task": grid.tasks[target].name, "split": split}
+    decoding = grid.decoding(target)
+    return about if decoding is None else about | {"decoding": decoding.model_dump()}
 
 
 def scoring_recipe(grid: Grid, target: str) -> dict[str, Any]:

@@ -98,13 +98,29 @@ class Cost(Block):
 
 
 class Resources(Block):
-    """Cluster resources of a model's train and predict jobs."""
+    """What a model's train and predict jobs ask a cluster for; keys that are null are left to the profile."""
 
-    gpus: int = Field(0, ge=0, description="GPUs a training job (Snakemake resource `gpu`)")
+    gpus: int = Field(0, ge=0, description="GPUs a training job, over all its nodes")
     predict_gpus: int | None = Field(None, ge=0, description="GPUs a prediction job; null: 1 if training has any")
-    mem_mb: int = Field(8000, ge=100, description="host memory")
+    nodes: int = Field(
+        1, ge=1, description="nodes of a training job; they share its GPUs and `execution.devices` evenly"
+    )
+    mem_mb: int = Field(8000, ge=100, description="host memory a node")
     runtime: int = Field(240, ge=1, description="minutes a training job; doubled on each retry")
     predict_runtime: int = Field(60, ge=1, description="minutes a prediction job; doubled on each retry")
+    max_runtime: int | None = Field(None, ge=1, description="minutes that the partition allows: no retry asks for more")
+    stop_seconds: int = Field(
+        120, ge=0, description="SLURM: a training job is told to save and stop so long before its time limit; 0: not"
+    )
+    partition: str | None = Field(None, description="SLURM partition")
+    account: str | None = Field(None, description="SLURM account")
+    qos: str | None = Field(None, description="SLURM quality of service")
+    constraint: str | None = Field(None, description="SLURM node features, e.g. `a100&nvlink`")
+    gpu_model: str | None = Field(None, description="type of GPU as the cluster names it, e.g. `a100`")
+    gres: str | None = Field(
+        None, description="ask by `--gres=<this>:<GPUs a node>`, e.g. `gpu` or `gpu:a100`; null: by `--gpus`"
+    )
+    extra: str | None = Field(None, description="further options of `sbatch`, e.g. `--exclusive`")
 
 
 class Model(Block):
@@ -121,6 +137,11 @@ class Model(Block):
     pooling: Literal["first", "mean"] = Field("first", description="heads: what a sequence head reads")
     seeds: int | None = Field(None, ge=1, description="seeds a cell of this model; null: the grid's `seeds`")
     baseline_seeds: int | None = Field(None, ge=1, description="seeds of its `none` row; null: the grid's")
+    storage: Literal["all", "intermediate", "none"] = Field(
+        "all",
+        description="weights that are kept: all; phase (ii)'s, a target's going once its languages are predicted; none."
+        " What is asked for later is trained again, as `plan` says",
+    )
     training: TrainingOverride = Field(default_factory=TrainingOverride, description="hyperparameters of this model")
     execution: Execution = Field(default_factory=Execution)
     resources: Resources = Field(default_factory=Resources)
@@ -132,6 +153,25 @@ class Model(Block):
             raise ValueError(
                 f"source {self.source!r} is a hub id without `revision`; expected a 40-hex commit, so that the "
                 "same weights are loaded next year (a folder starts with ./ or /)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _placed(self) -> "Model":
+        execution, resources = self.execution, self.resources
+        nodes, gpus = resources.nodes, resources.gpus
+        if nodes > 1 and (execution.strategy == "single" or execution.devices % nodes or gpus % nodes):
+            raise ValueError(
+                f"resources.nodes: {nodes} needs a strategy of several processes, and devices and gpus that are "
+                f"multiples of it; found strategy {execution.strategy}, devices {execution.devices}, gpus {gpus}"
+            )
+        if 0 < gpus < execution.devices:
+            raise ValueError(f"execution.devices: {execution.devices} processes on resources.gpus: {gpus} GPUs")
+        if resources.gres and resources.gpu_model:
+            raise ValueError("resources.gres names the type of GPU itself (gpu:a100); drop gpu_model")
+        if resources.stop_seconds >= 60 * resources.runtime:
+            raise ValueError(
+                f"resources.stop_seconds: {resources.stop_seconds} is no less than runtime: {resources.runtime} min"
             )
         return self
 
@@ -152,6 +192,15 @@ class Intermediate(Block):
     title: str | None = Field(None, description="name in tables; null: the key")
 
 
+class DecodingOverride(Block):
+    """How a text2text model writes answers; null keeps the task's own. Part of predictions, not of training."""
+
+    beams: int | None = Field(None, ge=1, le=32, description="beams of beam search; 1: greedy")
+    length_penalty: float | None = Field(
+        None, description="the log-likelihood is divided by the length to this power: a higher one prefers longer texts"
+    )
+
+
 class Target(Block):
     """A target task."""
 
@@ -160,13 +209,19 @@ class Target(Block):
     source_language: str = Field("en", description="language of the training and dev rows")
     eval_split: Literal["test", "dev"] = Field("test", description="the split that is scored")
     training: TrainingOverride = Field(default_factory=TrainingOverride, description="hyperparameters of this target")
+    decoding: DecodingOverride = Field(
+        default_factory=DecodingOverride, description="text2text question answering and generation: how text is written"
+    )
     title: str | None = Field(None, description="name in tables; null: the task's title")
 
 
 class Source(Block):
     """Where a suite's or a task's original files lie."""
 
-    path: str = Field(description="folder, relative to the working folder or absolute; `${VARIABLE}` is filled in")
+    path: str = Field(
+        description="folder, or archive (.tar.gz, .tgz, .tar, .zip), relative to the working folder or absolute; "
+        "`${VARIABLE}` is filled in"
+    )
     layout: str | dict[Literal["train", "dev", "test"], str] | None = Field(
         None, description="release format, or one a split; null: the task's first"
     )
@@ -182,6 +237,17 @@ class Source(Block):
         return self.layout.get(split) if isinstance(self.layout, dict) else self.layout  # type: ignore[call-overload]
 
 
+class SubmissionOptions(Block):
+    """What `snakemake submission` exports for a benchmark's leaderboard."""
+
+    split: Literal["test", "dev"] = Field(
+        "test", description="the split that every exported target must be evaluated on (`eval_split`)"
+    )
+    partial: bool = Field(
+        False, description="export although tasks or languages of the leaderboard are lacking; marked PARTIAL"
+    )
+
+
 class Config(Block):
     """The whole config of one grid."""
 
@@ -195,6 +261,7 @@ class Config(Block):
     models: dict[Name, Model] = Field(min_length=1, description="the pretrained models")
     intermediates: dict[Name, Intermediate] = Field(min_length=1, description="the intermediate arms")
     targets: dict[Name, Target] = Field(min_length=1, description="the target tasks")
+    submission: SubmissionOptions = Field(default_factory=SubmissionOptions, description="export for a leaderboard")
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":

@@ -58,8 +58,11 @@ def score_language(
         need = "no query has two or more rows" if examples else "no examples"
         raise StiltgridError(f"{where}: {need}, so {task.name} has no score; check the evaluation split")
     record: dict[str, Any] = {}
+    counted = set()
     for metric in metrics:
-        columns = metric.statistics(task, language, examples, predictions)
-        record[metric.name] = metric.score(columns)
-        table |= columns
+        # metrics that rest on the same statistics, as F1 and exact match, share one count
+        if metric.statistics not in counted:
+            counted.add(metric.statistics)
+            table |= metric.statistics(task, language, examples, predictions)
+        record[metric.name] = metric.score(table)
     return record | {"n": len(table["unit"]), "unit": metrics[0].unit, "examples": len(examples)}, table

@@ -6,6 +6,7 @@ from typing import Any
 
 from stiltgrid.artifacts import read_json, replacing, write_json
 from stiltgrid.collect import comparability
+from stiltgrid.diagnostics import diagnostics
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example, read_examples, sidecar
 from stiltgrid.grid import Cell, Grid, Run
@@ -14,7 +15,7 @@ from stiltgrid.predictions import Prediction, check_alignment, read_metadata, re
 from stiltgrid.store import Store
 from stiltgrid.tasks.registry import TaskRow
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def statistics_file(score: Path | str) -> Path:
@@ -70,11 +71,12 @@ def score_languages(
 
     task: TaskRow = grid.tasks[run.target]
     store = Store(grid.paths.store)
-    key = keys(manifest, task, data)
+    key = keys(manifest, task, data, grid.decoding(run.target, run.model))
     results, gold, said, unusable = {}, {}, {}, []
     for language in folder_of:
         path = Path(grid.paths.prediction(Cell(*run[:3], language, run.seed)))
-        gold[language] = read_examples(data[language])
+        # only a span's diagnostics look into the texts
+        gold[language] = read_examples(data[language], texts=task.kind == "span")
         usable = _usable(path, key[language], gold[language], task, store)
         if isinstance(usable, str):
             unusable.append(usable)
@@ -99,6 +101,7 @@ def score_languages(
             "n": scores["n"],
             "examples": scores["examples"],
             "unit": scores["unit"],
+            "diagnostics": diagnostics(task, language, gold[language], said[language], manifest["counts"]),
             "prediction_key": key[language],
             "recipe_hash": manifest["recipe_hash"],
             "comparability": comparability(manifest["recipe"]),
@@ -107,6 +110,8 @@ def score_languages(
         }
         results[language] = (record, statistics)
     for language, (record, statistics) in results.items():
+        # killed between the two files, a job leaves no score rather than one beside statistics of another
+        folder_of[language].unlink(missing_ok=True)
         with replacing(statistics_file(folder_of[language])) as temporary:
             pq.write_table(pa.table(statistics), temporary, compression="zstd")
         write_json(folder_of[language], record)

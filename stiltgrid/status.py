@@ -7,6 +7,7 @@ counts as finished. Folders are listed once each, so that thousands of cells tak
 
 import json
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import Cell, Grid, Run, folder, parent_manifest
 from stiltgrid.predictions import read_metadata
 from stiltgrid.recipes import training_recipe
+from stiltgrid.storage import digests, gone
 
 if TYPE_CHECKING:
     pass
@@ -31,12 +33,14 @@ class State:
         stage: how far it got, a key of `STAGES`.
         reason: why it is not done; names the file where one is at fault.
         log: log file of a failed run, if it noted one.
+        collapsed: did the cell's run learn nothing (`collapse`)? Its score is data like any other.
     """
 
     status: Literal["done", "missing", "failed", "excluded"]
     stage: str = ""
     reason: str = ""
     log: str = ""
+    collapsed: bool = False
 
 
 def _names(path: str) -> frozenset[str]:
@@ -71,6 +75,27 @@ def _manifest(path: str) -> tuple[dict[str, Any] | None, State | None]:
         return None, State("failed", "", str(error))
 
 
+def _reached(place: str) -> str:
+    """Name the last training checkpoint, if there is one."""
+    names = _names(f"{place}/training")
+    steps = [int(n.split("-")[1]) for n in names if n[:11] == "checkpoint-" and n[11:].isdigit()]
+    return f"; last training checkpoint: step {max(steps)}" if steps else ""
+
+
+def _died(lock: str) -> dict[str, Any] | None:
+    """Return what a run's lock says of it if its process was on this host and is no more; None if that is not known."""
+    found, _ = _manifest(lock)
+    if not found or found.get("host") != socket.gethostname():
+        return None
+    try:
+        os.kill(found["pid"], 0)
+    except ProcessLookupError:
+        return found
+    except (OSError, KeyError, TypeError):
+        pass
+    return None
+
+
 def recipe_difference(manifest: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
     """Return how a checkpoint's recipe differs from the one that the config gives, "" if it does not.
 
@@ -98,7 +123,8 @@ class _Runs:
         self.grid, self.paths = grid, grid.paths
         self.parents: dict[tuple[str, str, int], State] = {}
         self.outdated: set[tuple[str, str, int]] = set()
-        self.digests: dict[tuple[str, str, int], str | None] = {}
+        self.collapsed: set[Run] = set()
+        self.digests: dict[tuple[str, str, int], list[str]] = {}
 
     def pretrained(self, model: str) -> State:
         path = self.paths.pretrained(model)
@@ -119,7 +145,7 @@ class _Runs:
         start = self.pretrained(model)
         path = parent_manifest(self.paths, self.grid, model, intermediate, seed)
         found, broken = _manifest(path)
-        self.digests[model, intermediate, seed] = (found or {}).get("digest")
+        self.digests[model, intermediate, seed] = digests(found) if found and "digest" in found else []
         if not self.grid.arm_tasks[intermediate]:
             return start
         if found is not None:
@@ -138,13 +164,12 @@ class _Runs:
         names = _names(place)
         if "failed.json" in names:
             return replace(_failure(f"{place}/failed.json", what), stage=start.stage)
+        if ".training.lock" in names and (dead := _died(f"{place}/.training.lock")):
+            at = _reached(place)
+            why = f"{what}ended without a word{at}: killed, by the system perhaps for want of host memory; run again"
+            return State("failed", start.stage, why, dead.get("log") or "")
         if start.status == "missing" and "training" in names:
-            steps = [
-                int(n.split("-")[1])
-                for n in _names(f"{place}/training")
-                if n[:11] == "checkpoint-" and n[11:].isdigit()
-            ]
-            at = f"; last training checkpoint: step {max(steps)}" if steps else ""
+            at = _reached(place)
             return State("missing", "training", f"{what}begun{at}")
         return start
 
@@ -164,8 +189,13 @@ class _Runs:
             if key in self.outdated:
                 return start, None, False
             rests_on = (found.get("identity") or {}).get("parent")
-            if rests_on and self.digests[key] and rests_on != self.digests[key]:
+            if rests_on and self.digests[key] and rests_on not in self.digests[key]:
                 return State("missing", start.stage, f"{path}: trained from an earlier parent checkpoint"), None, False
+            if (found.get("collapsed") or {}).get("value"):
+                self.collapsed.add(run)
+            if gone(Path(folder(path))):
+                again = State("missing", start.stage, f"{folder(path)}/weights: removed; to be trained again")
+                return again, found.get("digest"), True
             return State("missing", "trained"), found.get("digest"), True
         if broken:
             return replace(broken, stage=start.stage), None, False
@@ -221,7 +251,8 @@ def cell_states(grid: Grid) -> dict[Cell, State]:
         if not counts:
             states[cell] = state
         elif f"{cell.language}.parquet" in predictions:
-            states[cell] = _cell_state(prediction, score, scored, digest, unscored)
+            found = _cell_state(prediction, score, scored, digest, unscored)
+            states[cell] = replace(found, collapsed=True) if here in runs.collapsed else found
         elif scored and unpredicted.status == "missing":
             states[cell] = replace(unpredicted, reason=f"{prediction}: removed after it was scored")
         else:

@@ -67,6 +67,8 @@ KINDS = {
 }
 """Kind of a matrix field -> symbol, colour, meaning."""
 
+COLLAPSED = "runs no better on English dev than the trivial baseline, or with one answer for all; their scores count"
+
 COUNTS = "n/m: n cells done of m, languages times seeds"
 
 
@@ -90,6 +92,23 @@ def matrix(grid: Grid, states: Mapping[Cell, State]) -> dict[tuple[str, str, str
 def totals(states: Mapping[Cell, State]) -> Counter[str]:
     """Return the number of cells by status."""
     return Counter(state.status for state in states.values())
+
+
+def collapsed(states: Mapping[Cell, State]) -> dict[Run, int]:
+    """Return the runs that collapsed, with the number of their cells that are done."""
+    return dict(Counter(cell.run for cell, s in states.items() if s.status == "done" and s.collapsed))
+
+
+def _counts(states: Mapping[Cell, State]) -> str:
+    """Return the number of cells by status, and how many of those done are of collapsed runs."""
+    count, fallen = totals(states), sum(collapsed(states).values())
+    of_which = f" (of which {fallen} collapsed)" if fallen else ""
+    return f"{count['done']} done{of_which}, " + ", ".join(f"{count[s]} {s}" for s in ("missing", "failed", "excluded"))
+
+
+def _collapsed_lines(states: Mapping[Cell, State]) -> list[str]:
+    """Name each collapsed run."""
+    return [f"{run.model} / {run.intermediate} / {run.target} / seed{run.seed}" for run in collapsed(states)]
 
 
 def _languages(cells: list[Cell]) -> str:
@@ -166,9 +185,7 @@ def render_status(grid: Grid, states: Mapping[Cell, State], console: "Console", 
             console.print(table)
     legend = "   ".join(f"[{colour}]{sign}[/] {meaning}" for sign, colour, meaning in KINDS.values())
     console.print(f"{legend}\n{COUNTS}\n", highlight=False)
-    count = totals(states)
-    parts = [f"{count[s]} {s}" for s in ("done", "missing", "failed", "excluded")]
-    console.print(f"[bold]{len(states)} cells[/]: {', '.join(parts)}", highlight=False)
+    console.print(f"[bold]{len(states)} cells[/]: {_counts(states)}", highlight=False)
     for number, meaning in waiting(states):
         console.print(f"  {number:>6} {meaning}", highlight=False)
     if found := failures(states):
@@ -180,6 +197,12 @@ def render_status(grid: Grid, states: Mapping[Cell, State], console: "Console", 
                 console.print(f"    log: {escape(log)}", highlight=False)
         if len(found) > most:
             console.print(f"  … and {len(found) - most} more")
+    if fallen := _collapsed_lines(states):
+        console.print(f"\n[bold]collapsed[/]: {COLLAPSED}")
+        for what in fallen[:most]:
+            console.print(f"  ↓ {escape(what)}", highlight=False)
+        if len(fallen) > most:
+            console.print(f"  … and {len(fallen) - most} more")
     if gone := exclusions(grid):
         console.print("\n[bold]excluded[/]")
         for reason, what in gone:
@@ -219,12 +242,9 @@ def _tables(grid: Grid, entries: Mapping[tuple[str, str, str], Entry], model: st
 
 def status_markdown(grid: Grid, states: Mapping[Cell, State]) -> str:
     """Return the matrix and what goes with it as Markdown; equal states give equal bytes."""
-    entries, config, count = matrix(grid, states), grid.config, totals(states)
+    entries, config = matrix(grid, states), grid.config
     lines = [f"# Status of {config.title or config.grid}", ""]
-    lines += [
-        f"{len(states)} cells: " + ", ".join(f"{count[s]} {s}" for s in ("done", "missing", "failed", "excluded")),
-        "",
-    ]
+    lines += [f"{len(states)} cells: {_counts(states)}", ""]
     lines += [f"- {number} {meaning}" for number, meaning in waiting(states)] + [""]
     for model in config.models:
         rows = [[f"**{model}**", *config.targets]]
@@ -234,6 +254,8 @@ def status_markdown(grid: Grid, states: Mapping[Cell, State]) -> str:
     if found := failures(states):
         lines += ["## Failed", ""]
         lines += [f"- {what}: {reason}" + (f" (log: `{log}`)" if log else "") for what, reason, log in found] + [""]
+    if fallen := _collapsed_lines(states):
+        lines += ["## Collapsed", "", COLLAPSED, "", *(f"- {what}" for what in fallen), ""]
     if gone := exclusions(grid):
         lines += ["## Excluded", "", *(f"- {what}: {reason}" for reason, what in gone), ""]
     return "\n".join(lines)
@@ -243,8 +265,11 @@ def write_status(grid: Grid, states: Mapping[Cell, State], folder: Path | str) -
     """Write `status.md` (the matrix) and `status.csv` (one row a cell) into a folder, atomically."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*Cell._fields, "status", "stage", "reason", "log"])
-    writer.writerows([*cell, state.status, state.stage, state.reason, state.log] for cell, state in states.items())
+    writer.writerow([*Cell._fields, "status", "stage", "reason", "log", "collapsed"])
+    writer.writerows(
+        [*cell, state.status, state.stage, state.reason, state.log, int(state.collapsed)]
+        for cell, state in states.items()
+    )
     files = {
         Path(folder) / "status.md": status_markdown(grid, states),
         Path(folder) / "status.csv": out.getvalue(),

@@ -15,19 +15,24 @@ from stiltgrid import formulations
 from stiltgrid.artifacts import digest
 from stiltgrid.errors import StiltgridError
 from stiltgrid.predictions import Prediction, read_metadata, read_predictions, write_predictions
+from stiltgrid.tasks.registry import Decoding
 
 PREDICTION_VERSION = 1
 """Raise when decoding changes in a way that changes predictions from the same weights (formulations.VERSION: when
 the text given to a model, or the scoring of its labels, changes)."""
 
 
-def prediction_key(model_digest: str, data_fingerprint: str, task: str, language: str) -> str:
+def prediction_key(
+    model_digest: str, data_fingerprint: str, task: str, language: str, decoding: Decoding | None = None
+) -> str:
     """Return the key (64 hex digits) of one language's predictions.
 
     It names everything they rest on: the weights and their recipe (with the formulation, the input length and the
-    precision) by the checkpoint manifest's digest, the examples by content, the task, the language, and the versions.
+    precision) by the checkpoint manifest's digest, the examples by content, the task, the language, the versions,
+    and, where answers are written, how (`decoding`; None: they are not).
     """
-    return digest([PREDICTION_VERSION, formulations.VERSION, model_digest, data_fingerprint, task, language])
+    what = [PREDICTION_VERSION, formulations.VERSION, model_digest, data_fingerprint, task, language]
+    return digest(what if decoding is None else [*what, decoding.model_dump()])
 
 
 class Store:

@@ -1,9 +1,10 @@
-"""A model's vocabulary: text in, ids out, with the library `tokenizers` alone.
+"""A model's vocabulary: text in, ids out and back, with the library `tokenizers` alone.
 
-The tokenizer is read from the pretrained folder (never from a checkpoint). Two traps of mT5's vocabulary are mended
+The tokenizer is read from the pretrained folder (never from a checkpoint). Three traps of mT5's vocabulary are mended
 here: transformers 5 builds it without byte fallback, so that characters outside the vocabulary become `<unk>`
-although the vocabulary holds the 256 byte pieces; and it appends 100 sentinels to a raw `spiece.model`, past the
-rows of the model's embedding, unless told that there are none to add.
+although the vocabulary holds the 256 byte pieces; nothing joins the bytes that a model writes to characters; and 100
+sentinels are appended to a raw `spiece.model`, past the rows of the model's embedding, unless the library is told that
+there are none to add.
 """
 
 import json
@@ -43,6 +44,16 @@ class Tokens:
         """Return the ids of each text, without the model's special pieces around it."""
         return [e.ids for e in self.backend.encode_batch_fast(list(texts), add_special_tokens=False)]
 
+    def texts(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Return the text of each list of ids, byte for byte as the pieces spell it.
+
+        Pieces that are no part of a text (`unspoken`, end-of-sequence) are left out, byte pieces are joined to
+        characters, and no space is taken away before punctuation. Bytes that are not UTF-8 become U+FFFD.
+        """
+        silent = self.unspoken | {self.end}
+        kept = [[i for i in row if i not in silent] for row in ids]
+        return self.backend.decode_batch(kept, skip_special_tokens=False)
+
     @cached_property
     def size(self) -> int:
         """Rows that an embedding needs: the highest id plus one."""
@@ -63,16 +74,29 @@ class Tokens:
         """
         ids = []
         for number in range(SENTINELS):
-            name = f"<extra_id_{number}>"
-            found = self.backend.token_to_id(name)
-            found = self.backend.token_to_id(WORD_START + name) if found is None else found
+            found = self._sentinel(number)
             if found is None:
                 raise StiltgridError(
-                    f"{self.folder}: the vocabulary has no {name}; tagging as text needs {SENTINELS} sentinels: "
-                    "choose a T5-like model, or the family `heads`"
+                    f"{self.folder}: the vocabulary has no <extra_id_{number}>; tagging as text needs {SENTINELS} "
+                    "sentinels: choose a T5-like model, or the family `heads`"
                 )
             ids.append(found)
         return tuple(ids)
+
+    def _sentinel(self, number: int) -> int | None:
+        name = f"<extra_id_{number}>"
+        found = self.backend.token_to_id(name)
+        return self.backend.token_to_id(WORD_START + name) if found is None else found
+
+    @cached_property
+    def unspoken(self) -> frozenset[int]:
+        """Ids that are never part of a text: padding, the unknown piece, sentinels and other special pieces.
+
+        End-of-sequence is not among them: a model must be able to write it.
+        """
+        special = {i for i, piece in self.backend.get_added_tokens_decoder().items() if piece.special}
+        sentinels = {i for i in map(self._sentinel, range(SENTINELS)) if i is not None}
+        return frozenset((special | sentinels | {self.pad, self.unknown}) - {self.end})
 
 
 def limit_threads(number: int) -> None:
@@ -104,7 +128,7 @@ def load_tokens(folder: Path | str) -> Tokens:
         raise StiltgridError(
             f"{folder}: no tokenizer; expected tokenizer.json, spiece.model or sentencepiece.bpe.model"
         )
-    backend = with_byte_fallback(backend)
+    backend = with_decoder(with_byte_fallback(backend))
     backend.no_truncation()
     backend.no_padding()
     return Tokens(backend=backend, folder=str(folder), **_special_ids(backend, folder))
@@ -126,6 +150,25 @@ def with_byte_fallback(backend: Any) -> Any:
         return backend
     state["model"]["byte_fallback"] = True
     return type(backend).from_str(json.dumps(state))
+
+
+def with_decoder(backend: Any) -> Any:
+    """Return the tokenizer with a decoder that joins pieces to the text that they came from.
+
+    A vocabulary of sentencepiece that names no decoder is given its own (word-start marks to spaces); without one the
+    library puts a space between all pieces. Where there are byte pieces, they are joined to characters first.
+
+    Args:
+        backend: a `tokenizers.Tokenizer`; is changed.
+    """
+    from tokenizers import decoders
+
+    if backend.decoder is None and type(backend.pre_tokenizer).__name__ == "Metaspace":
+        backend.decoder = decoders.Metaspace(prepend_scheme=backend.pre_tokenizer.prepend_scheme)
+    bytes_known = backend.token_to_id("<0x00>") is not None and backend.token_to_id("<0xFF>") is not None
+    if bytes_known and backend.decoder is not None and "ByteFallback" not in repr(backend.decoder):
+        backend.decoder = decoders.Sequence([decoders.ByteFallback(), backend.decoder])
+    return backend
 
 
 def _special_ids(backend: Any, folder: Path) -> dict[str, int]:

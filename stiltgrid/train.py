@@ -9,19 +9,23 @@ import errno
 import os
 import re
 import shutil
+import socket
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stiltgrid.artifacts import digest, file_sha256, read_json, write_json
+from stiltgrid import storage
+from stiltgrid.artifacts import canonical_json, digest, file_sha256, read_json, write_json
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import sidecar
 from stiltgrid.launch import check_place, place
+from stiltgrid.training import checkpoints
 from stiltgrid.training.arguments import check_strategy
 
 LOCK = ".training.lock"
+LOG = "STILTGRID_LOG"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Data = Mapping[str, Mapping[str, Sequence[Path | str]]]
@@ -52,14 +56,22 @@ def identity(recipe: Mapping[str, Any], data: Data, pretrained: Path | str, pare
     }
 
 
-def finished(out: Path, recipe_hash: str) -> dict[str, Any] | None:
-    """Return the manifest of a finished run of this identity whose weights are whole, else None."""
+def finished(out: Path, hashes: Sequence[str], needed: Callable[[], bool]) -> dict[str, Any] | None:
+    """Return the manifest of a finished run of this identity whose weights are whole, else None.
+
+    Args:
+        out: the run's folder.
+        hashes: of the identity; several where the parent was trained more than once.
+        needed: asked only where the storage policy has removed the weights: is there a use for them?
+    """
     if not (out / "complete.json").is_file():
         return None
     try:
         manifest = read_json(out / "complete.json")
-        if manifest["recipe_hash"] != recipe_hash:
+        if manifest["recipe_hash"] not in hashes:
             return None
+        if storage.gone(out):
+            return None if needed() else manifest
         for name, record in manifest["weights"].items():
             path = out / "weights" / name
             if path.stat().st_size != record["bytes"] or file_sha256(path) != record["sha256"]:
@@ -76,6 +88,7 @@ def run(
     parent: Path | str,
     out: Path | str,
     execution: Mapping[str, Any],
+    needed: Callable[[], bool] = lambda: True,
 ) -> dict[str, Any]:
     """Train, or find that it is done; under ddp and zero3 every rank calls it.
 
@@ -87,6 +100,7 @@ def run(
         out: the run's folder.
         execution: what changes only speed: strategy, devices, micro_batch_size, threads, checkpoint_minutes,
             gradient_checkpointing, offload; checkpoint_steps for tests.
+        needed: tells whether weights that the storage policy has removed are to be trained again.
 
     Returns:
         The checkpoint manifest, as written to `out/manifest.json`.
@@ -100,11 +114,11 @@ def run(
     check_place(execution)
     rank, ranks = place()
     about = identity(recipe, data, pretrained, parent)
-    recipe_hash = digest(about)
     lock = _lock(out) if rank == 0 else None
     try:
         # looked at under the lock, whose last holder may have finished this very run; by one rank, for all of them
-        done = finished(out, recipe_hash) if rank == 0 else None
+        hashes = storage.expected(about, storage.digests(read_json(Path(parent) / "manifest.json")))
+        done = finished(out, hashes, needed) if rank == 0 else None
         if ranks > 1:
             from stiltgrid.training.fit import share_from_first, start_ranks, stop_ranks
 
@@ -117,7 +131,10 @@ def run(
         if rank == 0:
             (out / LOCK).unlink(missing_ok=True)
     except Exception as error:
+        if rank == 0 and lock is not None:
+            checkpoints.drop_unfinished(out)
         _explain_full_disk(out, error)
+        _explain_memory(out, error, execution)
         raise
     finally:
         if lock is not None:
@@ -156,13 +173,48 @@ def _found(out: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     return manifest
 
 
-def _explain_full_disk(out: Path, error: Exception) -> None:
-    """Raise the plain message if the system said that the disk, or the user's quota, is full."""
+def _chain(error: BaseException) -> list[BaseException]:
+    """Return an error and those that led to it."""
     links: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and link not in links:
         links.append(link)
         link = link.__cause__ or link.__context__
+    return links
+
+
+def _explain_memory(out: Path, error: Exception, execution: Mapping[str, Any]) -> None:
+    """Raise the plain message, with what to change, if memory ran out on the device or on the host."""
+    for link in _chain(error):
+        text = str(link)
+        device = type(link).__name__ == "OutOfMemoryError"
+        host = isinstance(link, MemoryError) or "DefaultCPUAllocator" in text or "std::bad_alloc" in text
+        if not device and not host and getattr(link, "errno", None) != errno.ENOMEM:
+            continue
+        ways = []
+        if execution.get("micro_batch_size") != 1:
+            now = execution.get("micro_batch_size") or "all of the batch that is a device's"
+            ways.append(f"lower micro_batch_size (now {now})")
+        if not execution.get("gradient_checkpointing"):
+            ways.append("set gradient_checkpointing: true")
+        if execution.get("strategy") != "zero3":
+            ways.append("use strategy: zero3 on several devices")
+        elif not execution.get("offload") and device:
+            ways.append("set offload: true")
+        elif execution.get("offload") and not device:
+            ways.append("set offload: false")
+        if not device:
+            ways.append("ask for more resources.mem_mb")
+        first = text.strip().splitlines()[0] if text.strip() else type(link).__name__
+        raise StiltgridError(
+            f"{out}: out of {'device' if device else 'host'} memory ({first}); in the model's execution, "
+            f"{', or '.join(ways)}: none of them changes the result"
+        ) from error
+
+
+def _explain_full_disk(out: Path, error: Exception) -> None:
+    """Raise the plain message if the system said that the disk, or the user's quota, is full."""
+    links = _chain(error)
     text = " ".join(map(str, links))
     numbers = [e.errno for e in links if isinstance(e, OSError)]
     # safetensors raises an error of its own, with the system's number in its text; torch's writer drops the number
@@ -198,7 +250,7 @@ def _lock(out: Path) -> Any:
     import fcntl
 
     out.mkdir(parents=True, exist_ok=True)
-    handle = (out / LOCK).open("w")
+    handle = (out / LOCK).open("a+")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -209,6 +261,10 @@ def _lock(out: Path) -> Any:
                 "end it, then run again"
             ) from None
         # a file system without locks: go on without
+    # for `status`: whose run this is, should it end without a word
+    handle.truncate(0)
+    handle.write(canonical_json({"host": socket.gethostname(), "pid": os.getpid(), "log": os.environ.get(LOG)}))
+    handle.flush()
     return handle
 
 
@@ -216,10 +272,12 @@ def _make_ready(out: Path, about: dict[str, Any], recipe_hash: str, execution: M
     """Keep the training checkpoints of this very run; remove everything else an earlier one left."""
     record = out / "training" / "identity.json"
     layout = {"strategy": execution.get("strategy", "single"), "devices": execution.get("devices", 1)}
+    replaces: list[str] = []
     try:
         before = read_json(record)
         same = before["recipe_hash"] == recipe_hash
         sharded = "zero3" in (before["strategy"], layout["strategy"])
+        replaces = before["replaces"] if same else []
     except (StiltgridError, KeyError):
         same = sharded = False
     if same and sharded and any(before[key] != value for key, value in layout.items()):
@@ -232,12 +290,15 @@ def _make_ready(out: Path, about: dict[str, Any], recipe_hash: str, execution: M
         )
         same = False
     if not same:
-        for name in ("training", "weights", "weights.tmp"):
+        for name in ("training", "weights", "weights.tmp", storage.GOING):
             shutil.rmtree(out / name, ignore_errors=True)
         (out / "metrics.jsonl").unlink(missing_ok=True)
+    earlier = storage.record(out)
+    if earlier is not None and storage.gone(out) and earlier["recipe_hash"] == recipe_hash:
+        replaces = storage.digests(earlier)
     for name in ("complete.json", "manifest.json"):
         (out / name).unlink(missing_ok=True)
-    write_json(record, {"recipe_hash": recipe_hash, "identity": about, **layout})
+    write_json(record, {"recipe_hash": recipe_hash, "identity": about, "replaces": replaces, **layout})
 
 
 def _finish(
@@ -275,6 +336,9 @@ def _finish(
         "execution": {**execution, "precision": result["precision"]},
         **rest,
     }
+    replaces = read_json(out / "training" / "identity.json")["replaces"]
+    if replaces := [old for old in replaces if old != manifest["digest"]]:
+        manifest["replaces"] = replaces  # what rests on them rests on this recipe: it need not be trained again
     write_json(out / "complete.json", manifest)
     write_json(out / "manifest.json", manifest)
     shutil.rmtree(out / "training", ignore_errors=True)

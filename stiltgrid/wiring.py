@@ -1,17 +1,21 @@
 """What the rules ask: inputs, params and resources of a job as functions of its wildcards. Pure look-ups, no torch."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from stiltgrid.artifacts import digest, read_json
+from stiltgrid.cluster import KEYS, REQUESTS, node_threads, profile_value
 from stiltgrid.config import expanded, parse
-from stiltgrid.errors import StiltgridError
+from stiltgrid.errors import StiltgridError, nearest
 from stiltgrid.examples import sidecar
 from stiltgrid.grid import Arm, Cell, DataFile, Grid, Paths, Run, parent_manifest
-from stiltgrid.readers import source_paths
+from stiltgrid.readers.archive import contents_of, is_archive, manifest_of, plain, unpacked_folder
+from stiltgrid.readers.files import source_paths
 from stiltgrid.recipes import data_recipe, pretrained_recipe, scoring_recipe, training_recipe
+from stiltgrid.storage import Storage
 from stiltgrid.tasks.registry import task
 
 DEMO = "demo:"
@@ -25,8 +29,11 @@ class Wildcards(Protocol):
 
 
 def source_folder(grid: Grid, path: str) -> str:
-    """Return a source's folder; `demo:x` is folder x of the miniature's own sources."""
-    return f"{grid.paths.root}/source/{path.removeprefix(DEMO)}" if path.startswith(DEMO) else expanded(path)
+    """Return a source's folder; `demo:x` is folder x of the miniature's own sources, an archive's its unpacked one."""
+    if path.startswith(DEMO):
+        return f"{grid.paths.root}/source/{path.removeprefix(DEMO)}"
+    place = expanded(path)
+    return contents_of(place) if is_archive(place) else place
 
 
 def started_with(config: dict[str, Any], files: Iterable[Path | str], remote: bool) -> tuple[dict[str, Any], str]:
@@ -56,6 +63,7 @@ class Wiring:
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
         self.paths = grid.paths
+        self.storage = Storage(grid)
         self.demo_sources = f"{grid.paths.root}/source/manifest.json"
 
     @staticmethod
@@ -74,16 +82,52 @@ class Wiring:
 
     # data
 
+    @cached_property
+    def archives(self) -> dict[str, str]:
+        """Sources that are archives: the path by the name of the folder that it is unpacked into."""
+        found = {}
+        for source in self.grid.config.sources.values():
+            if source.path.startswith(DEMO):
+                continue
+            try:
+                place = expanded(source.path)
+            except StiltgridError:
+                continue  # the data job reports it
+            if is_archive(place):
+                found[Path(unpacked_folder(place)).name] = plain(place)
+        return found
+
+    def archive(self, w: Wildcards) -> str:
+        """Path of the archive that is unpacked into results/sources/{archive}."""
+        try:
+            return self.archives[w.archive]
+        except KeyError:
+            raise StiltgridError(
+                f"{w.archive}: no source of this config; {nearest(w.archive, self.archives)}"
+            ) from None
+
+    def archive_inputs(self, w: Wildcards) -> list[str]:
+        """The archive, if it is there: once unpacked it may be moved away."""
+        path = self.archive(w)
+        return [path] if Path(path).exists() else []
+
     def data_inputs(self, w: Wildcards) -> list[str]:
-        """Original files of a data file, as far as they are there: a plan must not need them."""
+        """Original files of a data file, as far as they are there: a plan must not need them.
+
+        An archive's manifest stands for the files in it.
+        """
         source = self.grid.source(w.task)
         if source is None:
             return []
         if source.path.startswith(DEMO):
             return [self.demo_sources]
         try:
-            root = Path(source_folder(self.grid, source.path))
-            found = source_paths(task(w.task), source.layout_of(w.split), root, w.split, w.language, files=source.files)
+            if is_archive(place := expanded(source.path)):
+                manifest = manifest_of(place)
+                return [manifest] if Path(manifest).exists() or Path(place).exists() else []
+            found = source_paths(
+                task(w.task), source.layout_of(w.split), place, w.split, w.language, files=source.files
+            )
         except StiltgridError:
             return []  # the job itself reports it, with all it knows
         return [str(path) for path in found if path.exists()]
@@ -115,12 +159,19 @@ class Wiring:
 
     def intermediate_inputs(self, w: Wildcards) -> list[str]:
         """Phase (ii): the pretrained model, the arm's training and dev data."""
-        return [self.paths.pretrained(w.model), *self._files(w.intermediate, None)]
+        again = self._again(Arm(w.model, w.intermediate, int(w.seed)))
+        return [self.paths.pretrained(w.model), *self._files(w.intermediate, None), *again]
 
     def target_inputs(self, w: Wildcards) -> list[str]:
         """Phase (iii): phase (ii)'s checkpoint, or the pretrained model for the baseline, and the target's data."""
         parent = parent_manifest(self.paths, self.grid, w.model, w.intermediate, int(w.seed))
-        return [parent, *self._files(None, w.target)]
+        again = self._again(Run(w.model, w.intermediate, w.target, int(w.seed)))
+        return [parent, *self._files(None, w.target), *again]
+
+    def _again(self, run: Run | Arm) -> list[str]:
+        """The note that weights were removed, where they are needed again: it is younger than their manifest."""
+        note = self.storage.again(run)
+        return [note] if note else []
 
     def intermediate_params(self, w: Wildcards) -> dict[str, Any]:
         """The recipe of a phase (ii) run."""
@@ -134,34 +185,29 @@ class Wiring:
     # resources, from the model's row
 
     def threads(self, w: Wildcards) -> int:
-        """CPU threads of a training job, over all its processes on this machine."""
-        row = self.grid.config.models[w.model].execution
-        return row.threads * row.devices
+        """CPU threads of a training job, over all its processes on a node."""
+        return node_threads(self.grid.config.models[w.model])
 
     def predict_threads(self, w: Wildcards) -> int:
         """CPU threads of a prediction job: one process."""
         return self.grid.config.models[w.model].execution.threads
 
-    def gpus(self, w: Wildcards) -> int:
-        """GPUs of a training job."""
-        return self.grid.config.models[w.model].resources.gpus
+    def resources(self, stage: str, profile: Mapping[str, Any] | None) -> dict[str, Callable[..., Any]]:
+        """What a stage's jobs ask for, as functions of a job.
 
-    def predict_gpus(self, w: Wildcards) -> int:
-        """GPUs of a prediction job."""
-        resources = self.grid.config.models[w.model].resources
-        return min(resources.gpus, 1) if resources.predict_gpus is None else resources.predict_gpus
+        Args:
+            stage: "train" or "predict".
+            profile: Snakemake's default resources, for what a row leaves open.
+        """
+        request = REQUESTS[stage]
 
-    def memory(self, w: Wildcards) -> int:
-        """Host memory in MB."""
-        return self.grid.config.models[w.model].resources.mem_mb
+        def asked(key: str) -> Callable[..., Any]:
+            def value(w: Wildcards, attempt: int) -> Any:
+                return request(self.grid.config.models[w.model], attempt).get(key, profile_value(profile, key))
 
-    def train_runtime(self, w: Wildcards, attempt: int) -> int:
-        """Minutes of a training job, doubled on each retry."""
-        return self.grid.config.models[w.model].resources.runtime * 2 ** (attempt - 1)
+            return value
 
-    def predict_runtime(self, w: Wildcards, attempt: int) -> int:
-        """Minutes of a prediction job, doubled on each retry."""
-        return self.grid.config.models[w.model].resources.predict_runtime * 2 ** (attempt - 1)
+        return {key: asked(key) for key in KEYS}
 
     # per target: names of a run's files with wildcards left open, and of all its cells
 
@@ -203,7 +249,9 @@ class Wiring:
 
     def table_files(self) -> list[str]:
         """Every table in every format."""
-        stems = ["main", "seeds", *(f"languages_{target}" for target in self.grid.config.targets)]
+        running = {run.target for run in self.grid.runs}
+        targets = (f"languages_{target}" for target in self.grid.config.targets if target in running)
+        stems = ["main", "seeds", "diagnostics", *targets]
         return [f"{self.paths.tables}/{stem}.{form}" for stem in stems for form in ("md", "csv", "tex")]
 
     @staticmethod

@@ -7,6 +7,7 @@ import pytest
 from stiltgrid.artifacts import digest, read_json, write_json
 from stiltgrid.collect import COLUMNS, collect, comparability, read_scores, write_scores
 from stiltgrid.config import validate
+from stiltgrid.diagnostics import DIAGNOSTICS
 from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import Arm, Cell, Grid, Run, folder
 from stiltgrid.predictions import Prediction, write_predictions
@@ -20,6 +21,7 @@ SMALL = {
     "models": {
         "small": {
             "source": "demo:base",
+            "family": "heads",
             "title": "Small_1",
             "cost": {
                 "parameters": 1e9,
@@ -29,7 +31,7 @@ SMALL = {
                 "tokens_per_example": 100,
             },
         },
-        "large": {"source": "demo:xxl", "execution": {"strategy": "zero3", "devices": 2}},
+        "large": {"source": "demo:xxl", "family": "heads", "execution": {"strategy": "zero3", "devices": 2}},
     },
     "intermediates": {"none": {}, "mnli": {"tasks": ["mnli"], "title": "MNLI"}, "qqp": {"tasks": ["qqp"]}},
     "targets": {
@@ -67,7 +69,7 @@ class Files:
         task = self.grid.tasks[cell.target]
         recipe = training_recipe(self.grid, cell.model, cell.intermediate, cell.target, cell.seed)
         record = {
-            "schema_version": 1,
+            "schema_version": 2,
             "cell": cell._asdict(),
             "task": task.name,
             "split": "test",
@@ -81,6 +83,7 @@ class Files:
             "model_digest": digest(cell.run),
             "data_fingerprint": digest([cell.target, cell.language]),
             "comparability": comparability(recipe),
+            "diagnostics": dict.fromkeys(DIAGNOSTICS, None) | {"truncated": 2.5 * (cell.language == "de")},
         }
         write_json(self.paths.score(cell), {**record, **more})
 
@@ -199,7 +202,7 @@ def test_cells_that_must_agree_and_do_not_are_both_named(grid, key, what, other)
     [
         ({"split": "dev"}, "scores split 'dev', the config asks for 'test'"),
         ({"task": "xglue/pawsx"}, "the config's xnli is xglue/xnli"),
-        ({"schema_version": 9}, "schema version 9, expected 1"),
+        ({"schema_version": 9}, "schema version 9, expected 2"),
         ({"cell": {"model": "other"}}, "was it copied here"),
         ({"main": "f1"}, "main metric 'f1' is not among"),
     ],

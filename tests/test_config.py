@@ -22,7 +22,9 @@ def refusal(change) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("path", ["config.yaml", "config/demo.yaml", "config/sample.yaml", "config/xtreme.yaml"])
+@pytest.mark.parametrize(
+    "path", ["config.yaml", "config/demo.yaml", "config/demo-xglue.yaml", "config/sample.yaml", "config/xtreme.yaml"]
+)
 def test_committed_configs_are_valid(path):
     assert load(path).targets
 

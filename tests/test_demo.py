@@ -1,20 +1,52 @@
 """The miniature: its files are the real layouts, deterministic, balanced; its vocabulary covers its own text."""
 
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from stiltgrid.config import load
 from stiltgrid.demo import lexicon as lx
-from stiltgrid.demo.grammar import Nominal, Scene, render, sentence
-from stiltgrid.demo.vocabulary import pieces, tokenizer
+from stiltgrid.demo.entities import SCHEMES, entity_tags
+from stiltgrid.demo.grammar import Nominal, Scene, join, render, sentence
+from stiltgrid.demo.questions import PARTS, asking, paragraphs
+from stiltgrid.demo.vocabulary import pieces, save_tokenizer, tokenizer
 from stiltgrid.demo.world import Sizes, write_sources
 from stiltgrid.readers import read_source
 from stiltgrid.tasks.registry import task, tasks
+from stiltgrid.tokenization import load_tokens
 
 SIZES = Sizes(
-    xnli_train=600, pawsx_train=600, pos_train=100, nc_train=60, mnli_train=600, qqp_train=300, dev=60, test=90
+    xnli_train=600,
+    pawsx_train=600,
+    pos_train=100,
+    nc_train=60,
+    mnli_train=600,
+    qqp_train=300,
+    ner_train=120,
+    mlqa_train=100,
+    qadsm_train=300,
+    wpr_train=200,
+    qam_train=300,
+    qg_train=80,
+    ntg_train=70,
+    dev=60,
+    test=90,
 )
-TARGETS = ("xglue/xnli", "xglue/pawsx", "xglue/pos", "xglue/nc")
+TARGETS = tuple(name for name in tasks() if name.startswith("xglue/"))
+
+
+CONFIGS = Path(__file__).parents[1] / "config"
+
+
+@pytest.mark.parametrize(("name", "targets"), [("demo", {"xnli", "pawsx", "pos", "mlqa", "ntg"}), ("demo-xglue", None)])
+def test_the_configs_name_the_miniatures_tasks_and_languages(name, targets):
+    config = load(CONFIGS / f"{name}.yaml")
+    assert {t.task for t in config.targets.values()} == ({f"xglue/{t}" for t in targets} if targets else set(TARGETS))
+    for target in config.targets.values():
+        assert set(target.languages) == set(_languages(target.task))
+    assert all(model.source.startswith("demo:") for model in config.models.values())
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +61,16 @@ def _read(sources, name, split, language="en"):
     folder = sources / "xglue_full_dataset" if suite == "xglue" else sources / short.upper()
     layout = None if suite == "xglue" else "glue"
     return read_source(task(name), layout, folder, split, language)[0]
+
+
+def _languages(name):
+    return [language for language in lx.LANGUAGES if language in task(name).languages]
+
+
+def _names(example):
+    """Return the persons named in an example; names are the same in every language."""
+    texts = [*example.fields.values(), " ".join(example.words or ()), *(example.references or ())]
+    return [Counter(w for w in re.split(r"[ .?]", t) if w in lx.NAMES + lx.SURNAMES) for t in texts]
 
 
 def _bytes(folder):
@@ -59,6 +101,13 @@ def test_a_size_leaves_other_files_alone(sources, tmp_path):
         ("xglue/pawsx", 600),
         ("xglue/pos", 100),
         ("xglue/nc", 60),
+        ("xglue/ner", 120),
+        ("xglue/mlqa", 100),
+        ("xglue/qadsm", 300),
+        ("xglue/wpr", 200),
+        ("xglue/qam", 300),
+        ("xglue/qg", 80),
+        ("xglue/ntg", 70),
         ("intermediate/mnli", 600),
         ("intermediate/qqp", 300),
     ],
@@ -67,19 +116,24 @@ def test_the_readers_find_every_row(sources, name, train):
     assert len(_read(sources, name, "train")) == train
     assert len(_read(sources, name, "dev")) == 60
     if name.startswith("xglue"):
-        assert {len(_read(sources, name, "test", language)) for language in lx.LANGUAGES} == {90}
+        assert {len(_read(sources, name, "test", language)) for language in _languages(name)} == {90}
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_rows_are_parallel_but_their_words_are_not(sources, name):
     english = _read(sources, name, "test")
-    for language in ("de", "es", "fr"):
+    assert len(_languages(name)) >= 3
+    for language in _languages(name)[1:]:
         other = _read(sources, name, "test", language)
         assert [e.id for e in other] == [e.id for e in english]
+        assert [e.group for e in other] == [e.group for e in english]
         assert [e.label for e in other] == [e.label for e in english]
         for one, same in zip(english, other, strict=True):
             assert (one.fields, one.words) != (same.fields, same.words)
-            if one.tags:
+            assert _names(one) == _names(same)
+            if name == "xglue/ner":
+                assert Counter(t for t in one.tags if t[0] == "B") == Counter(t for t in same.tags if t[0] == "B")
+            elif one.tags:
                 # a negation, an hour and Spanish `a` take other words; nouns and names correspond one to one
                 counts = Counter(one.tags), Counter(same.tags)
                 assert counts[0]["PROPN"] == counts[1]["PROPN"]
@@ -97,7 +151,16 @@ def test_three_hypotheses_a_premise(sources):
 
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("xglue/xnli", 45), ("intermediate/mnli", 45), ("xglue/pawsx", 60), ("intermediate/qqp", 60), ("xglue/nc", 60)],
+    [
+        ("xglue/xnli", 45),
+        ("intermediate/mnli", 45),
+        ("xglue/pawsx", 60),
+        ("intermediate/qqp", 60),
+        ("xglue/nc", 60),
+        ("xglue/qadsm", 65),
+        ("xglue/wpr", 50),
+        ("xglue/qam", 65),
+    ],
 )
 def test_no_label_wins_by_being_frequent(sources, name, most):
     for split in ("train", "dev"):
@@ -118,6 +181,116 @@ def test_most_negative_paraphrases_keep_all_their_words(sources):
         for e in rows
     ]
     assert 0.5 < sum(kept) / len(kept) < 0.75
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+@pytest.mark.parametrize("language", ["en", "de", "es"])
+def test_answers_are_spans_of_their_context_and_ids_agree_across_languages(sources, split, language):
+    rows = _read(sources, "xglue/mlqa", split, language)
+    for e in rows:
+        (answer,), (start,) = e.references, e.starts
+        context = e.fields["context"]
+        assert context[start : start + len(answer)] == answer
+        # whole words: the answer is neither cut out of a longer word nor takes the closing mark
+        assert (start == 0 or context[start - 1] == " ") and context[start + len(answer)] in " ."
+        assert e.fields["question"].endswith("?")
+    assert [e.id for e in rows] == [e.id for e in _read(sources, "xglue/mlqa", split, "en")]
+    assert 30 <= len({e.group for e in rows}) < len(rows)
+
+
+def test_a_paragraph_tells_of_different_people_so_that_one_sentence_answers():
+    import random
+
+    for scenes, asked in paragraphs(random.Random(0), 200):
+        assert len({s.verb for s in scenes}) == len({s.subject.noun for s in scenes}) == len(scenes)
+        assert len({at for at, _, _ in asked}) == len(asked)
+        assert all(PARTS[what] and getattr(scenes[at], PARTS[what]) for at, what, _ in asked)
+
+
+QUESTIONED = Scene(Nominal("Anna"), "sell", Nominal("boat", adjectives=("old",)), place="Vienna", time="today")
+
+
+@pytest.mark.parametrize(
+    ("language", "asked", "expected"),
+    [
+        ("en", "who", "who sells the old boat in Vienna today?"),
+        ("en", "where", "where does Anna sell the old boat today?"),
+        ("de", "who", "wer verkauft heute das alte Boot in Wien?"),
+        ("de", "what", "was verkauft Anna heute in Wien?"),
+        ("es", "when", "¿cuándo vende Anna el barco viejo en Viena?"),
+        ("fr", "what", "que vend Anna à Vienne aujourd'hui?"),
+        ("fr", "where", "où Anna vend le vieux bateau aujourd'hui?"),
+    ],
+)
+def test_questions_follow_each_languages_order(language, asked, expected):
+    assert join(asking(QUESTIONED, asked, language)) == expected
+
+
+def test_questions_with_a_modal_keep_the_infinitive_in_its_place():
+    from dataclasses import replace
+
+    scene = replace(QUESTIONED, modal="can", place=None)
+    assert join(asking(scene, "when", "en")) == "when can Anna sell the old boat?"
+    assert join(asking(scene, "when", "de")) == "wann kann Anna das alte Boot verkaufen?"
+    assert join(asking(scene, "when", "es")) == "¿cuándo puede vender Anna el barco viejo?"
+
+
+def test_entity_files_mix_schemes_as_xglues_do(sources):
+    for language, scheme in SCHEMES.items():
+        text = (sources / "xglue_full_dataset" / "NER" / f"{language}.test").read_text()
+        assert text.endswith(". O\n\n")
+        tags = [[line.split()[1] for line in part.splitlines()] for part in text.strip().split("\n\n")]
+        for row in tags:
+            for before, tag in zip(["O", *row], row, strict=False):
+                if tag.startswith("I-") and scheme == "IOB2":
+                    assert before[2:] == tag[2:]
+                if tag.startswith("B-") and scheme == "IOB1":
+                    assert before[2:] == tag[2:]
+        assert {t[2:] for row in tags for t in row if t != "O"} == {"PER", "LOC", "ORG", "MISC"}
+    # read, the schemes are one: the same entities begin in each language (checked row by row above)
+    assert {t[0] for e in _read(sources, "xglue/ner", "test", "de") for t in e.tags} == {"B", "I", "O"}
+
+
+def test_two_persons_that_meet_stay_two_entities():
+    scene = Scene(Nominal("Anna Weber"), "see", Nominal("Tom"), place="New York", time="now", front="time")
+    words = render(scene, "de")
+    assert [w.text for w in words] == ["jetzt", "sieht", "Anna", "Weber", "Tom", "in", "New", "York", "."]
+    assert entity_tags(words, scene, "IOB1") == ["O", "O", "I-PER", "I-PER", "B-PER", "O", "I-LOC", "I-LOC", "O"]
+    assert entity_tags(words, scene, "IOB2") == ["O", "O", "B-PER", "I-PER", "B-PER", "O", "B-LOC", "I-LOC", "O"]
+
+
+@pytest.mark.parametrize("split", ["train", "dev", "test"])
+def test_a_query_has_several_results_one_after_the_other_graded_by_what_they_share(sources, split):
+    rows = _read(sources, "xglue/wpr", split)
+    sizes = Counter(e.group for e in rows)
+    assert all(2 <= n <= 7 for n in sizes.values())
+    assert {e.label for e in rows} == set("01234")
+    assert all(any(e.label != "0" for e in rows if e.group == g) for g in sizes)
+    for e in rows:
+        named = set(e.fields["snippet"].strip(".").split())
+        assert sum(word in named for word in e.fields["query"].split()) == int(e.label)
+
+
+def test_an_advertisement_is_good_exactly_if_it_offers_what_is_wanted(sources):
+    for e in _read(sources, "xglue/qadsm", "train"):
+        offered = set(e.fields["description"].strip(".").split())
+        assert all(word in offered for word in e.fields["query"].split()) == (e.label == "Good")
+
+
+@pytest.mark.parametrize(("name", "short"), [("xglue/ntg", "title"), ("xglue/qg", "question")])
+def test_what_is_to_be_written_can_be_told_from_the_text(sources, name, short):
+    for language in ("en", "fr"):
+        for e in _read(sources, name, "test", language):
+            (text,) = e.references
+            (given,) = e.fields.values()
+            words = set(given.replace(".", "").split())
+            if short == "title":
+                assert not text.endswith(".") and set(text.split()) <= words
+                assert len(text.split()) < len(given.split())
+            else:
+                assert text.endswith("?")
+                # the question word, and in English `does` and an infinitive, are not in the passage
+                assert len(set(text.strip("?").split()) - words) <= 3
 
 
 def test_files_end_as_xglue_does(sources):
@@ -189,7 +362,7 @@ def test_the_vocabulary_is_mt5s_layout_and_the_same_each_time():
 def test_the_vocabulary_covers_its_own_text_word_by_word(sources):
     made = tokenizer()
     for path in sources.rglob("*"):
-        if not path.is_file() or path.parent.name == "MNLI":
+        if not path.is_file() or path.parent.name == "MNLI" or path.suffix == ".json":
             continue
         lines = path.read_text(encoding="utf-8").splitlines()[1:200]
         for ids in made([line.replace("\t", " ") for line in lines])["input_ids"]:
@@ -199,6 +372,20 @@ def test_the_vocabulary_covers_its_own_text_word_by_word(sources):
             text = e.fields["hypothesis"]
             # one piece a word, one for the closing mark
             assert len(made.tokenize(text)) == len(text.split()) + 1, text
+
+
+def test_every_text_comes_back_from_its_ids_as_it_was(sources, tmp_path):
+    save_tokenizer(tmp_path)
+    tokens = load_tokens(tmp_path)
+    for name in ("xglue/mlqa", "xglue/qg", "xglue/ntg", "xglue/qam", "xglue/wpr"):
+        for language in _languages(name):
+            for e in _read(sources, name, "test", language):
+                texts = [*e.fields.values(), *(e.references or ())]
+                ids = tokens.ids(texts)
+                assert tokens.texts(ids) == texts
+                assert all(tokens.unknown not in row for row in ids)
+                # one piece a word, one for each closing mark
+                assert [len(row) for row in ids] == [len(t.split()) + t.count(".") + t.count("?") for t in texts]
 
 
 def test_verbalisers_of_every_task_differ_in_their_first_piece_where_they_must():
@@ -216,7 +403,7 @@ def test_embeddings_bring_translations_together():
     import numpy as np
 
     from stiltgrid.demo.alignment import ParallelText, cooccurrence, embeddings
-    from stiltgrid.demo.scenes import text_pool
+    from stiltgrid.demo.corpus import text_pool
 
     ids = {piece: i for i, (piece, _) in enumerate(pieces())}
     text = ParallelText(text_pool(random.Random(1), 600), ids)

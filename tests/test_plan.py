@@ -5,11 +5,14 @@ import pytest
 from rich.console import Console
 from test_collect import SMALL, Files, first_cell, small_grid
 
-from stiltgrid.artifacts import write_json
-from stiltgrid.grid import Arm, DataFile
+from stiltgrid.artifacts import digest, write_json
+from stiltgrid.examples import sidecar
+from stiltgrid.grid import Arm, DataFile, folder
 from stiltgrid.plan import plan
 from stiltgrid.plan_view import bytes_text, hours_text, render_plan, write_plan
 from stiltgrid.recipes import training_recipe
+from stiltgrid.storage import NOTE
+from stiltgrid.store import prediction_key
 
 XNLI_ROWS = 392702
 FLOP_A_HOUR = 100e12 * 0.5 * 3600
@@ -143,12 +146,47 @@ def test_unknown_cost_is_unknown_and_never_zero(files):
 
 def test_disk_by_hand_and_measured(files):
     disk = plan(files.grid).disk[0]
-    # fp32: 4 bytes x 1e9; 4 arms and 12 runs are kept; training needs 12 bytes a parameter
-    assert (disk.model, disk.kept, disk.left, disk.each, disk.transient) == ("small", 16, 16, 4e9, 12e9)
+    # fp32: 4 bytes x 1e9; 4 arms and 12 runs are kept; training: 2 checkpoints of 12 bytes, 2 evaluations' weights
+    assert (disk.model, disk.storage, disk.kept, disk.left, disk.each) == ("small", "all", 16, 16, 4e9)
+    assert (disk.transient, disk.peak) == (2 * 12e9 + 2 * 4e9, 16 * 4e9 + 32e9)
     weights = {"a.safetensors": {"bytes": 3_000, "sha256": ""}, "b.json": {"bytes": 500, "sha256": ""}}
     files.checkpoint(first_cell(files.grid).run, weights=weights)
     disk = plan(files.grid).disk[0]
     assert (disk.each, disk.basis, disk.left) == (3500, "measured n=1", 15)
+
+
+@pytest.mark.parametrize(("storage", "kept", "most"), [("intermediate", 4, 5), ("none", 0, 5)])
+def test_disk_under_a_storage_policy(files, storage, kept, most):
+    rows = {**SMALL["models"], "small": {**SMALL["models"]["small"], "storage": storage}}
+    reckoned = plan(small_grid(models=rows, training={"selection": "last_step"}))
+    disk = reckoned.disk[0]
+    assert (disk.storage, disk.kept, disk.most, disk.peak) == (storage, kept, most, most * 4e9 + 24e9)
+    assert storage in rendered(reckoned)
+
+
+def test_what_is_trained_again_counts_as_left_and_says_its_cost(files):
+    """A language was added to runs whose weights are gone: they, and all their languages, are left to do."""
+    rows = {**SMALL["models"], "small": {**SMALL["models"]["small"], "storage": "intermediate"}}
+    grid = small_grid(models=rows)
+    run = first_cell(grid).run
+    files.checkpoint(run)
+    for cell in grid.cells():
+        if cell.run == run:
+            path = sidecar(grid.paths.data(grid.evaluation(cell.target, cell.language)))
+            write_json(path, {"examples": 5, "fingerprint": cell.language})
+            key = prediction_key(digest(run), cell.language, "xglue/xnli", cell.language)
+            files.prediction(cell, key=key)
+    assert line(plan(grid), "train phase iii", "small").done == 1
+    write_json(f"{folder(grid.paths.checkpoint(run))}/{NOTE}", {"digest": "", "bytes": 1, "when": ""})
+    reckoned = plan(grid)
+    assert line(reckoned, "train phase iii", "small").done == 1 and not reckoned.warnings
+    assert line(reckoned, "predict", "small").done == 3
+    targets = {**SMALL["targets"], "xnli": {"task": "xglue/xnli", "languages": ["en", "de", "fr", "es"]}}
+    reckoned = plan(small_grid(models=rows, targets=targets))
+    assert line(reckoned, "train phase iii", "small").done == 0
+    assert line(reckoned, "predict", "small").done == 0
+    hours = 6 * 0.5e9 * 100 * 3 * XNLI_ROWS / FLOP_A_HOUR
+    assert f"1 checkpoint (phase iii) is to be trained again, in about {hours:.1f} device hours" in rendered(reckoned)
 
 
 def test_bf16_halves_the_disk_and_the_pretrained_manifest_gives_parameters(files):

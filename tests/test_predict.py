@@ -60,6 +60,18 @@ def test_long_sentences_get_a_tag_a_word(trained, family):
     assert [len(p.tags) for p in said] == [240, 4]
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_answer_to_a_cut_input_says_so(trained, family):
+    """The cut one is the longest, so the first of the batches; windows of a sentence are no cut."""
+    predictor = Predictor.load(*trained[family])
+    pairs = [
+        replace(e, fields=e.fields | {"premise": "cat " * n}) for e, n in zip(tiny.nli(3), (3, 90, 5), strict=True)
+    ]
+    assert [p.truncated for p in predictor.predict(task("xglue/xnli"), pairs)] == [False, True, False]
+    sentences = [Example(str(i), str(i), words=w) for i, w in enumerate([("the",), ("cat",) * 240, ("q" * 300,)])]
+    assert [p.truncated for p in predictor.predict(task("xglue/pos"), sentences)] == [False, False, True]
+
+
 def test_gold_labels_do_not_leak(trained):
     predictor = Predictor.load(*trained["heads"])
     examples = tiny.nli(8)
@@ -95,6 +107,7 @@ def test_a_head_of_other_labels_is_refused(trained):
         ("fields", ("hypothesis", "premise")),
         ("segments", (("premise", "hypothesis"),)),
         ("kind", "tagging"),
+        ("output_length", 5),
     ],
 )
 def test_a_task_edited_since_training_is_refused(trained, family, key, value):

@@ -334,8 +334,17 @@ def test_withheld_sentences_are_dropped_and_counted_and_ids_stay(tmp_path):
     examples, about = read_source(task("xglue/pos"), None, tmp_path, "train", "en")
     assert [e.id for e in examples] == ["2"]
     assert list(about["dropped"].values()) == [2]
-    put(tmp_path, "POS/en.dev", "_ NOUN\n")
-    assert "no sentence is left" in refused(tmp_path, "xglue/pos")
+    put(tmp_path, "POS/en.train", "_ NOUN\n")
+    assert "no sentence is left" in refused(tmp_path, "xglue/pos", "train")
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_withheld_sentences_of_a_scored_file_are_kept_with_a_warning(tmp_path, split):
+    put(tmp_path, f"POS/en.{split}", "_ NOUN\n_ VERB\n\nsnake NOUN\n")
+    examples, about = read_source(task("xglue/pos"), None, tmp_path, split, "en")
+    assert [e.words for e in examples] == [("_", "_"), ("snake",)]
+    assert about["dropped"] == {}
+    assert any("1 examples have no word but '_' (kept" in warning for warning in about["warnings"])
 
 
 @pytest.mark.parametrize(
@@ -423,10 +432,11 @@ def test_source_paths_do_not_need_the_files(tmp_path):
 def test_the_wrong_archive_folder_is_explained(tmp_path):
     put(tmp_path, "down/xglue_full_dataset/POS/en.dev", "Birds NOUN\n")
     put(tmp_path, "down/readme.txt", "x")
+    (tmp_path / "down/other").mkdir()
     (tmp_path / "empty").mkdir()
     message = refused(tmp_path / "down", "xglue/pos")
     assert message.startswith("POS/en.dev: no such file; layout 'xglue' of xglue/pos expects POS/en.dev")
-    assert "which holds: readme.txt, xglue_full_dataset/" in message
+    assert "which holds: other/, readme.txt, xglue_full_dataset/" in message
     assert message.endswith("xglue_full_dataset: set the source's `path` to that")
     assert "which holds: nothing; is it the wrong" in refused(tmp_path / "empty", "xglue/pos")
     assert f"there is no folder {tmp_path}/gone" in refused(tmp_path / "gone", "xglue/pos")
@@ -434,10 +444,25 @@ def test_the_wrong_archive_folder_is_explained(tmp_path):
 
 
 def test_what_a_task_does_not_have_is_refused_by_name(tmp_path):
-    assert "span question answering is planned" in refused(tmp_path, "xglue/mlqa")
-    assert "unknown layout 'hub'; allowed: xglue" in refused(tmp_path, "xglue/xnli", layout="hub")
+    assert "is planned for version" in refused(tmp_path, "squad")
+    assert "unknown layout 'hub'; allowed: original, xglue" in refused(tmp_path, "xglue/xnli", layout="hub")
     assert "unknown language 'frr'; did you mean 'fr'?" in refused(tmp_path, "xglue/xnli", language="frr")
     assert "layout 'xnli' has no dev split (it has: train)" in refused(tmp_path, "mnli", layout="xnli")
+
+
+@pytest.mark.parametrize(("name", "layout"), [("xglue/mlqa", "xglue"), ("xglue/mlqa", "original"), ("xglue/pos", "ud")])
+def test_english_training_files_are_not_read_for_another_language(tmp_path, name, layout):
+    message = refused(tmp_path, name, "train", "de", layout=layout)
+    assert f"the train split of layout {layout!r} is English; asked for 'de'; set `source_language: en`" in message
+    own = source_paths(task(name), layout, tmp_path, "train", "de", files={"train": "mine"})
+    assert own == [tmp_path / "mine"]
+
+
+def test_a_layout_of_one_file_refuses_two(tmp_path):
+    for side in ("src", "tgt"):
+        put(tmp_path, f"{side}.tsv", XNLI)
+    message = refused(tmp_path, "xglue/xnli", files={"dev": "{side}.tsv"})
+    assert "src.tsv and tgt.tsv: this layout reads one file a split; `files` names 2" in message
 
 
 def test_reading_is_deterministic(tmp_path):

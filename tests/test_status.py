@@ -1,5 +1,8 @@
 import csv
 import io
+import os
+import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from stiltgrid.artifacts import digest, write_json
 from stiltgrid.grid import Arm, Cell, folder
 from stiltgrid.recipes import training_recipe
 from stiltgrid.status import cell_states
-from stiltgrid.status_view import failures, matrix, render_status, totals, waiting, write_status
+from stiltgrid.status_view import collapsed, failures, matrix, render_status, totals, waiting, write_status
 
 
 @pytest.fixture
@@ -179,6 +182,59 @@ def test_a_damaged_failure_note_still_means_failed(files):
     assert cell_states(files.grid)[first_cell(files.grid)].status == "failed"
 
 
+def test_collapsed_runs_are_done_counted_and_named(files):
+    cells = [c for c in files.grid.cells() if c.run == first_cell(files.grid).run]
+    files.checkpoint(cells[0].run, collapsed={"value": True, "tasks": {}})
+    for cell in cells:
+        files.done(cell, 33.0)
+    sound = first_cell(files.grid, intermediate="mnli")
+    files.checkpoint(sound.run, collapsed={"value": False, "tasks": {}})
+    files.done(sound, 60.0)
+    states = cell_states(files.grid)
+    assert states[cells[0]].status == "done" and states[cells[0]].collapsed
+    assert not states[sound].collapsed
+    assert collapsed(states) == {cells[0].run: 3}
+    text = text_of(files.grid, states)
+    assert "4 done (of which 3 collapsed)" in text
+    assert "small / none / xnli / seed1" in text[text.index("collapsed:") :]
+
+
+def test_a_run_whose_process_is_no_more_failed_without_a_word(files, tmp_path):
+    """kill -9 leaves no note; the lock tells of the process, where it was this host's."""
+    cell = first_cell(files.grid)
+    place = Path(folder(files.paths.checkpoint(cell.run)))
+    (place / "training" / "checkpoint-40").mkdir(parents=True)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+
+    def state(**about):
+        write_json(place / ".training.lock", {"host": socket.gethostname(), "pid": gone.pid, "log": "x.log", **about})
+        found = cell_states(files.grid)[cell]
+        return found.status, found.stage, found.log
+
+    assert state() == ("failed", "", "x.log")
+    reason = cell_states(files.grid)[cell].reason
+    assert "ended without a word; last training checkpoint: step 40" in reason
+    assert state(pid=os.getpid())[:2] == ("missing", "training")
+    assert state(host="another")[:2] == ("missing", "training")
+    (place / ".training.lock").write_text("")  # of an older version, or on its way
+    assert cell_states(files.grid)[cell].status == "missing"
+    state()
+    fail(place)
+    assert cell_states(files.grid)[cell].reason == "phase (iii): out of memory"
+
+
+def test_removed_weights_are_said_where_they_are_wanted(files):
+    cell = first_cell(files.grid)
+    files.done(cell, 50.0)
+    write_json(f"{folder(files.paths.checkpoint(cell.run))}/removed.json", {"digest": "", "bytes": 0, "when": ""})
+    states = cell_states(files.grid)
+    assert states[cell].status == "done"
+    other = states[cell._replace(language="de")]
+    assert (other.status, other.stage) == ("missing", "")
+    assert "weights: removed; to be trained again" in other.reason
+
+
 def test_symbols_tell_states_apart_without_colour(files):
     files.done(first_cell(files.grid), 50.0)
     fail(folder(files.paths.checkpoint(first_cell(files.grid, intermediate="qqp").run)))
@@ -188,7 +244,7 @@ def test_symbols_tell_states_apart_without_colour(files):
     for sign in ("◐ 1/6", "✗ 0/6", "◔ 0/6", "· 0/4"):
         assert sign in text
     assert "log: logs/x.log" in text
-    assert "news title generation" in text
+    assert "cannot write text" in text
     assert "\x1b[" in text_of(files.grid, cell_states(files.grid), force_terminal=True, color_system="standard")
 
 

@@ -1,14 +1,16 @@
 import os
 
 import pytest
+from test_collect import small_grid
 
 from stiltgrid.artifacts import replacing, write_json
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example, fingerprint, read_examples, write_examples
 from stiltgrid.predict_languages import predict_languages
 from stiltgrid.predictions import Prediction, check_alignment, read_predictions
+from stiltgrid.recipes import prediction_recipe, training_recipe
 from stiltgrid.store import Store, prediction_key
-from stiltgrid.tasks.registry import task
+from stiltgrid.tasks.registry import Decoding, task
 
 XNLI = task("xglue/xnli")
 LABELS = list(XNLI.labels)
@@ -155,7 +157,25 @@ def test_unreferenced_entries_are_listed(job):
 def test_key_changes_with_each_thing_it_rests_on():
     base = ["m", "d", "xglue/xnli", "de"]
     keys = {prediction_key(*base)} | {prediction_key(*[*base[:i], "other", *base[i + 1 :]]) for i in range(4)}
-    assert len(keys) == 5
+    greedy, beams = Decoding(), Decoding(beams=4)
+    keys |= {prediction_key(*base, greedy), prediction_key(*base, beams), prediction_key(*base, None)}
+    assert len(keys) == 7
+
+
+def test_only_written_answers_rest_on_how_they_are_written():
+    targets = {"mlqa": {"task": "xglue/mlqa", "decoding": {"length_penalty": 0.5}}, "xnli": {"task": "xglue/xnli"}}
+    targets["qg"] = {"task": "xglue/qg", "decoding": {"beams": 10}}
+    grid = small_grid(targets=targets)
+    assert grid.decoding("xnli") is None
+    assert "decoding" not in prediction_recipe(grid, "xnli")
+    assert prediction_recipe(grid, "mlqa")["decoding"] == {"beams": 1, "length_penalty": 0.5}
+    assert grid.decoding("qg") == Decoding(beams=10)
+    assert grid.decoding("mlqa", "small") is None  # an encoder points at its answers
+    recipes = [
+        training_recipe(small_grid(targets=t), "small", "none", "qg", 1)
+        for t in (targets, targets | {"qg": {"task": "xglue/qg"}})
+    ]
+    assert recipes[0] == recipes[1]  # decoding retrains nothing
 
 
 @pytest.mark.parametrize(

@@ -246,7 +246,7 @@ def test_a_loss_that_is_no_number_is_a_failure_with_its_step(world, tmp_path):
 def test_a_full_disk_says_so(world, tmp_path, monkeypatch):
     from stiltgrid.training import trainer
 
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(trainer, "save_weights", full)
@@ -553,7 +553,8 @@ def test_a_checkpoint_without_its_marker_or_a_file_is_ignored(tmp_path):
 def test_commands_of_the_strategies():
     assert command(["train.py", "x"], SINGLE) == [sys.executable, "train.py", "x"]
     many = command(["train.py"], {"strategy": "ddp", "devices": 2})
-    assert many[1:] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "train.py"]
+    assert many[1:3] == ["-m", "torch.distributed.run"] and many[-1] == "train.py"
+    assert many[many.index("--nproc-per-node") + 1] == "2"
     with pytest.raises(StiltgridError, match="did you mean 'zero3'"):
         command(["train.py"], {"strategy": "zero", "devices": 2})
     with pytest.raises(StiltgridError, match="single on 4 devices"):

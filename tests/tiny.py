@@ -1,5 +1,6 @@
 """The smallest real models, tokenizers and data that the tests of the torch room train on."""
 
+import json
 import random
 import string
 from pathlib import Path
@@ -54,6 +55,9 @@ WORDS += [
 ]
 
 
+WORDS += ["question", "context", "passage", "qg", "ntg", "mlqa", "article", "who", "where", "what", "does", "eats"]
+
+
 def words_of(*tasks: str) -> list[str]:
     """Return the vocabulary's words and the verbalisers of these tasks."""
     return WORDS + [text for name in tasks for text in task(name).labels.values()]
@@ -87,6 +91,21 @@ def t5_tokenizer(words: list[str] | None = None) -> Any:
     return tokenizer
 
 
+def byte_tokenizer() -> Any:
+    """As `t5_tokenizer`, with the normaliser of sentencepiece models, and bytes for all that has no piece."""
+    from tokenizers import Regex, Tokenizer, normalizers
+
+    state = json.loads(t5_tokenizer().to_str())
+    state["model"]["vocab"][3:3] = [[f"<0x{byte:02X}>", -12.0] for byte in range(256)]
+    state["model"]["byte_fallback"] = True
+    state["added_tokens"] = [token for token in state["added_tokens"] if token["id"] < 3]
+    tokenizer = Tokenizer.from_str(json.dumps(state))
+    tokenizer.add_special_tokens([f"<extra_id_{i}>" for i in reversed(range(100))])
+    spaces = normalizers.Replace(Regex(" {2,}"), " ")
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC(), spaces])
+    return tokenizer
+
+
 def xlmr_tokenizer() -> Any:
     """Unigram with XLM-R's special pieces."""
     from tokenizers.processors import TemplateProcessing
@@ -105,13 +124,13 @@ def mt5_config(vocabulary: int, **changes: Any) -> Any:
     return MT5Config(vocab_size=vocabulary, decoder_start_token_id=0, **{**sizes, **changes})
 
 
-def save_mt5(folder: Path, seed: int = 0, **changes: Any) -> Path:
+def save_mt5(folder: Path, seed: int = 0, tokenizer: Any = None, **changes: Any) -> Path:
     """Write a tiny mT5, its output matrix apart from its embedding, and its tokenizer."""
     import torch
 
     from stiltgrid.models import UntiedMT5, save_model
 
-    tokenizer = t5_tokenizer()
+    tokenizer = tokenizer or t5_tokenizer()
     torch.manual_seed(seed)
     model = UntiedMT5(mt5_config(tokenizer.get_vocab_size() + 4, **changes))
     save_model(model, folder)
@@ -173,6 +192,37 @@ def tagged(number: int, seed: int = 0, longest: int = 9) -> list[Example]:
         words = tuple(rng.choices(list(tags), k=rng.randint(1, longest)))
         rows.append(Example(str(i), str(i), words=words, tags=tuple(tags[w] for w in words)))
     return rows
+
+
+def questions(number: int, seed: int = 0, longest: int = 8) -> list[Example]:
+    """Questions whose answer is the one name of the context."""
+    rng = random.Random(seed)
+    rows = []
+    for i in range(number):
+        words, at = _with_a_name(rng, longest)
+        fields = {"question": rng.choice(["who runs", "what sees"]), "context": " ".join(words)}
+        start = len(" ".join(["", *words[:at]]))
+        rows.append(Example(str(i), str(i), fields, references=(words[at],), starts=(start,)))
+    return rows
+
+
+def passages(number: int, seed: int = 0, longest: int = 8) -> list[Example]:
+    """Passages with a question on their one name."""
+    rng = random.Random(seed)
+    rows = []
+    for i in range(number):
+        words, at = _with_a_name(rng, longest)
+        references = (f"what does the {words[at]} in the park",)
+        rows.append(Example(str(i), str(i), {"passage": " ".join(words)}, references=references))
+    return rows
+
+
+def _with_a_name(rng: random.Random, longest: int) -> tuple[list[str], int]:
+    names = ("cat", "dog", "house", "tree")
+    words = rng.choices([w for w in WORDS[:21] if w not in names], k=rng.randint(2, longest))
+    at = rng.randrange(len(words))
+    words.insert(at, rng.choice(names))
+    return words, at
 
 
 def write_data(folder: Path, task: str, train: list[Example], dev: list[Example]) -> dict[str, dict[str, list[str]]]:

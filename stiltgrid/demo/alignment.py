@@ -1,6 +1,6 @@
 """Word embeddings that are aligned across languages, from code-switched parallel text alone.
 
-In: scenes of the toy world, rendered in four languages. Out: a vector a piece, such that translations point the same
+In: sentences of the toy world in four languages. Out: a vector a piece, such that translations point the same
 way. PPMI and SVD as Levy & Goldberg (2014), over counts in which translations of one sentence meet as in
 cross-language latent semantic indexing (Dumais et al. 1997).
 """
@@ -11,21 +11,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from stiltgrid.demo import lexicon as lx
-from stiltgrid.demo.grammar import Scene, Word, render
+from stiltgrid.demo.grammar import Word
 
 COMPONENTS = 160  # singular vectors kept: somewhat more than there are concepts
 
 
 class ParallelText:
-    """Scenes rendered in every language as piece ids, with the alignment of their words."""
+    """Sentences in every language as piece ids, with the alignment of their words."""
 
-    def __init__(self, scenes: Sequence[Scene], ids: dict[str, int]):
+    def __init__(self, text: Sequence[dict[str, list[Word]]], ids: dict[str, int]):
         self.ids = ids
         self.sentences: list[dict[str, list[int]]] = []
         self.keys: list[dict[str, list[str | None]]] = []
         self.aligned: list[dict[str, dict[str, int]]] = []
-        for scene in scenes:
-            rendered = {language: render(scene, language) for language in lx.LANGUAGES}
+        for rendered in text:
             pieces = {language: [self._piece(w) for w in words] for language, words in rendered.items()}
             keys = {language: [w.key for w in words] for language, words in rendered.items()}
             self.sentences.append(pieces)

@@ -1,7 +1,7 @@
 """Scenes of the toy world, and the grammar that renders one scene as the same sentence in four languages.
 
-In: a `Scene` (who does what to whom, where, when). Out: words with UPOS tags and an alignment key that is equal for
-the words of two languages that translate each other.
+In: a `Scene` (who does what to whom, where, when), told or asked about. Out: words with UPOS tags and an alignment key
+that is equal for the words of two languages that translate each other.
 """
 
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ class Nominal:
 
     @property
     def kind(self) -> str:
-        """What it is: animal, person, food, vehicle, thing."""
-        return lx.NOUNS[self.noun][0] if self.noun in lx.NOUNS else "person"
+        """What it is: animal, person, food, vehicle, thing, group."""
+        return lx.NOUNS[self.noun][0] if self.noun in lx.NOUNS else "group" if self.noun in lx.GROUPS else "person"
 
     @property
     def bare(self) -> bool:
@@ -79,18 +79,25 @@ def _article(language: str, gender: str, definite: bool, case: str) -> str:
 
 
 def _adjective(concept: str, language: str, gender: str, definite: bool, case: str) -> str:
-    form = lx.ADJECTIVES[concept][2 + _column(language)]
+    form = (lx.ADJECTIVES.get(concept) or lx.NATIONALITIES[concept])[2 + _column(language)]
     if language == "de":
         return form + _ENDINGS[definite, case]["mfn".index(gender)]
     return form.split()[gender == "f"] if language in ("es", "fr") else form
 
 
-def _nominal(it: Nominal, language: str, role: str) -> list[Word]:
+def _named(name: str, key: str) -> list[Word]:
+    """Return a name's words; the first keeps the bare key, so that one-word names align with any noun's."""
+    return [Word(part, "PROPN", f"{key}{i or ''}") for i, part in enumerate(name.split())]
+
+
+def nominal(it: Nominal, language: str, role: str) -> list[Word]:
+    """Return the words of a noun phrase; role `object` makes it an accusative, any other a nominative."""
     if it.noun in lx.PRONOUNS:
         return [Word(lx.PRONOUNS[it.noun][_column(language)], "PRON", f"{role}.noun")]
     personal = language == "es" and role == "object" and it.kind == "person"
     if it.bare:
-        words = [Word(it.noun, "PROPN", f"{role}.noun")]
+        name = lx.GROUPS[it.noun][_column(language)] if it.noun in lx.GROUPS else it.noun
+        words = _named(name, f"{role}.noun")
         return [Word("a", "ADP", None), *words] if personal else words
     case = "acc" if role == "object" else "nom"
     noun, gender = _gendered(lx.NOUNS[it.noun][1 + _column(language)])
@@ -117,14 +124,19 @@ def _nominal(it: Nominal, language: str, role: str) -> list[Word]:
     return [Word("a", "ADP", None), *words] if personal else words
 
 
-def _place(concept: str, language: str) -> list[Word]:
+def place_words(concept: str, language: str) -> list[Word]:
+    """Return a place with its preposition: a noun with article, or a town."""
+    if concept in lx.TOWNS:
+        before = Word({"en": "in", "de": "in", "es": "en", "fr": "à"}[language], "ADP", "in")
+        return [before, *_named(lx.TOWNS[concept][_column(language)], "place")]
     noun, gender = _gendered(lx.PLACES[concept][_column(language)])
     article = "the" if language == "en" else _article(language, gender, True, "dat" if language == "de" else "nom")
     preposition = {"en": "in", "de": "in", "es": "en", "fr": "dans"}[language]
     return [Word(preposition, "ADP", "in"), Word(article, "DET", "in.article"), Word(noun, "NOUN", "place")]
 
 
-def _time(concept: str, language: str) -> list[Word]:
+def time_words(concept: str, language: str) -> list[Word]:
+    """Return a time: an adverb, or an hour with what stands before and after it."""
     if concept in lx.TIMES:
         return [Word(lx.TIMES[concept][_column(language)], "ADV", "time")]
     hour = Word(lx.HOURS[concept][_column(language)], "NUM", "time")
@@ -147,10 +159,10 @@ def render(scene: Scene, language: str, *, end: str = ".") -> list[Word]:
         Words in their order, the closing mark included. German puts the finite verb second and the infinitive last.
     """
     present, infinitive = lx.VERBS[scene.verb][1 + _column(language)].split()
-    subject = _nominal(scene.subject, language, "subject")
-    obj = _nominal(scene.object, language, "object") if scene.object else []
-    place = _place(scene.place, language) if scene.place else []
-    time = _time(scene.time, language) if scene.time else []
+    subject = nominal(scene.subject, language, "subject")
+    obj = nominal(scene.object, language, "object") if scene.object else []
+    place = place_words(scene.place, language) if scene.place else []
+    time = time_words(scene.time, language) if scene.time else []
     first: list[Word] = []
     if scene.front == "time":
         first, time = time, []

@@ -113,3 +113,33 @@ TOPICS = {
     "lifestyle": ("book", "letter", "lamp"),
     "news": ("dog", "cat", "horse", "duck", "cow"),
 }
+
+# What carries a name in the tagged news and the questions: surnames follow a name of NAMES and are the same everywhere.
+SURNAMES = ("Weber", "Rossi", "Novak", "Silva", "Keller", "Moreno")
+GROUPS = {
+    "Orion Bank": ("Orion Bank", "Orion Bank", "Banco Orion", "Banque Orion"),
+    "Delta Club": ("Delta Club", "Delta Klub", "Club Delta", "Club Delta"),
+    "Radio Luna": ("Radio Luna", "Radio Luna", "Radio Luna", "Radio Luna"),
+    "Novatel": ("Novatel", "Novatel", "Novatel", "Novatel"),
+}
+TOWNS = {
+    "Vienna": ("Vienna", "Wien", "Viena", "Vienne"),
+    "London": ("London", "London", "Londres", "Londres"),
+    "Lisbon": ("Lisbon", "Lissabon", "Lisboa", "Lisbonne"),
+    "Geneva": ("Geneva", "Genf", "Ginebra", "Genève"),
+    "New York": ("New York", "New York", "Nueva York", "New York"),
+}
+# like ADJECTIVES, without antonyms
+NATIONALITIES = {
+    "Greek": ("", ("person", "thing"), "Greek", "griechisch", "griego griega", "grec grecque"),
+    "Italian": ("", ("person", "thing"), "Italian", "italienisch", "italiano italiana", "italien italienne"),
+    "Polish": ("", ("person", "thing"), "Polish", "polnisch", "polaco polaca", "polonais polonaise"),
+    "Spanish": ("", ("person", "thing"), "Spanish", "spanisch", "español española", "espagnol espagnole"),
+}
+
+QUESTION_WORDS = {
+    "who": ("who", "wer", "¿quién", "qui"),
+    "what": ("what", "was", "¿qué", "que"),
+    "where": ("where", "wo", "¿dónde", "où"),
+    "when": ("when", "wann", "¿cuándo", "quand"),
+}

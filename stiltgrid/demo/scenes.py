@@ -229,17 +229,3 @@ def story(rng: random.Random) -> tuple[Scene, Scene, str]:
     person = draw_nominal(rng, ("person",), modified=0.3, bare=0.3)
     title = Scene(subject=person, verb=rng.choice(["work", "run", "sing", "dance"]), time=_draw_time(rng))
     return title, Scene(subject=person, verb=verb, object=topic, place=rng.choice(list(lx.PLACES))), category
-
-
-def text_pool(rng: random.Random, count: int) -> list[Scene]:
-    """Return scenes for the monolingual and parallel pretraining text: every part of the grammar, no labels."""
-    return [tagged_scene(rng) for _ in range(count)]
-
-
-def vocabulary_text() -> list[str]:
-    """Return every word form of the world, once, in a fixed order (drawn from a large fixed sample)."""
-    seen: dict[str, None] = {}
-    for scene in text_pool(random.Random("vocabulary"), 6000):
-        for language in lx.LANGUAGES:
-            seen.update(dict.fromkeys(w.text for w in render(scene, language)))
-    return list(seen)

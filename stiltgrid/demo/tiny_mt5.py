@@ -17,7 +17,7 @@ import numpy as np
 
 from stiltgrid.demo import lexicon as lx
 from stiltgrid.demo.alignment import ParallelText, cooccurrence, embeddings
-from stiltgrid.demo.scenes import text_pool
+from stiltgrid.demo.corpus import text_pool
 from stiltgrid.demo.vocabulary import SENTINELS, save_tokenizer
 
 

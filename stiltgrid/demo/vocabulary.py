@@ -7,7 +7,7 @@ import string
 from pathlib import Path
 
 from stiltgrid.demo import lexicon as lx
-from stiltgrid.demo.scenes import vocabulary_text
+from stiltgrid.demo.corpus import vocabulary_text
 from stiltgrid.tasks.registry import tasks
 
 SENTINELS = 100

@@ -1,11 +1,13 @@
 """The miniature's data, written in the original release layouts that `stiltgrid.readers` reads for the benchmarks."""
 
+import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stiltgrid.artifacts import write_text
+from stiltgrid.demo import entities, news, questions, search
 from stiltgrid.demo import lexicon as lx
 from stiltgrid.demo.grammar import Scene, render, sentence
 from stiltgrid.demo.scenes import inference_rows, paraphrase_rows, question, story, tagged_scene
@@ -21,6 +23,13 @@ class Sizes:
     nc_train: int = 1000
     mnli_train: int = 6000
     qqp_train: int = 6000
+    ner_train: int = 3000
+    mlqa_train: int = 4000
+    qadsm_train: int = 5000
+    wpr_train: int = 5000
+    qam_train: int = 5000
+    qg_train: int = 4000
+    ntg_train: int = 4000
     dev: int = 150
     test: int = 300
 
@@ -63,7 +72,7 @@ def write_sources(folder: Path | str, *, seed: int = 0, sizes: Sizes | None = No
     """Write the miniature's source files.
 
     Args:
-        folder: receives `xglue_full_dataset/` (XNLI, PAWSX, POS, NC), `MNLI/` and `QQP/`.
+        folder: receives `xglue_full_dataset/` (all eleven tasks), `MNLI/` and `QQP/`.
         seed: of everything; equal seeds and sizes give equal bytes.
         sizes: rows a file; `Sizes()` when None.
     """
@@ -124,3 +133,70 @@ def write_sources(folder: Path | str, *, seed: int = 0, sizes: Sizes | None = No
             folder / "QQP" / f"{split}.tsv",
             _lines(rows, ["id", "qid1", "qid2", "question1", "question2", "is_duplicate"]),
         )
+    for split, count in (("train", None), ("dev", sizes.dev), ("test", sizes.test)):
+        _write_names_and_questions(xglue, split, sizes, count, rng)
+        _write_search(xglue, split, sizes, count, rng)
+        _write_texts(xglue, split, sizes, count, rng)
+
+
+def _languages(split: str, languages: Sequence[str]) -> Sequence[str]:
+    return ("en",) if split == "train" else languages
+
+
+Rng = Callable[[str], random.Random]
+
+
+def _write_names_and_questions(xglue: Path, split: str, sizes: Sizes, count: int | None, rng: Rng) -> None:
+    """NER, and MLQA with SQuAD 1.1's training file."""
+    source = rng(f"ner.{split}")
+    named = [entities.named_scene(source) for _ in range(count or sizes.ner_train)]
+    for language in _languages(split, entities.LANGUAGES):
+        write_text(xglue / "NER" / f"{language}.{split}", entities.tagged_text(named, language))
+    asked = questions.paragraphs(rng(f"mlqa.{split}"), count or sizes.mlqa_train)
+    for language in _languages(split, ("en", "de", "es")):
+        path = xglue / "MLQA" / "squad1.1" / "train-v1.1.json"
+        if split != "train":
+            path = xglue / "MLQA" / "MLQA_V1" / split / f"{split}-context-{language}-question-{language}.json"
+        write_text(path, json.dumps(questions.squad(asked, language, split)))
+
+
+def _write_search(xglue: Path, split: str, sizes: Sizes, count: int | None, rng: Rng) -> None:
+    """QADSM, WPR and QAM."""
+    offers = search.advertisements(rng(f"qadsm.{split}"), count or sizes.qadsm_train)
+    found = search.results(rng(f"wpr.{split}"), count or sizes.wpr_train)
+    answers = questions.passages(rng(f"qam.{split}"), count or sizes.qam_train)
+    for language in _languages(split, lx.LANGUAGES):
+        offered = [
+            (w.query(language), search.advertisement_title(o, language), sentence(d, language), label)
+            for w, o, d, label in offers
+        ]
+        ranked = [
+            (w.query(language), search.headline(t, language), sentence(s, language), grade) for w, t, s, grade in found
+        ]
+        matched = [
+            (questions.question_text(*q, language), questions.passage_text(told, language), label)
+            for q, told, label in answers
+        ]
+        write_text(xglue / "WPR" / f"xglue.wpr.{language}.{split}", _lines(ranked))
+        if language != "es":  # QADSM and QAM have no Spanish
+            write_text(xglue / "QADSM" / f"xglue.qadsm.{language}.{split}", _lines(offered))
+            write_text(xglue / "QAM" / f"xglue.qam.{language}.{split}", _lines(matched))
+
+
+def _write_texts(xglue: Path, split: str, sizes: Sizes, count: int | None, rng: Rng) -> None:
+    """QG and NTG, each two parallel files."""
+    asked = questions.to_be_asked(rng(f"qg.{split}"), count or sizes.qg_train)
+    source = rng(f"ntg.{split}")
+    told = [news.article(source) for _ in range(count or sizes.ntg_train)]
+    for language in _languages(split, lx.LANGUAGES):
+        pairs = {
+            "qg": [
+                (questions.passage_text(scenes, language), questions.question_text(scenes[0], what, language))
+                for scenes, what in asked
+            ],
+            "ntg": [(questions.passage_text(body, language), search.headline(title, language)) for title, body in told],
+        }
+        for name, rows in pairs.items():
+            for side, texts in zip(("src", "tgt"), zip(*rows, strict=True), strict=True):
+                path = xglue / name.upper() / f"xglue.{name}.{language}.{side}.{split}"
+                write_text(path, "".join(f"{text}\n" for text in texts))

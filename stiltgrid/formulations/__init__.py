@@ -55,8 +55,8 @@ def check_trained(recorded: Mapping[str, Any], row: TaskRow) -> None:
         raise StiltgridError(f"{row.name}: the run is not trained on it, but on {', '.join(recorded['tasks'])}")
     trained = recorded["tasks"][row.name]
     for key, now in described(row).items():
-        if trained[key] != now:
-            raise StiltgridError(f"{row.name}: its {key} were {trained[key]} in the recipe, now {now}; {remedy}")
+        if trained.get(key) != now:
+            raise StiltgridError(f"{row.name}: its {key} were {trained.get(key)} in the recipe, now {now}; {remedy}")
 
 
 def formulation(family: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""What all formulations share: the feature, cutting long inputs, windows of words, gold labels."""
+"""What all formulations share: the feature, cutting long inputs, windows, gold labels, messages."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,16 +37,16 @@ class Feature:
     Attributes:
         task: the task's name.
         row: index of the example in the list that was encoded.
-        first: tagging: index of the window's first word.
-        units: things to be labelled: 1, or the words of the window.
+        first: index of the window's first word (tagging) or first token of the context (spans).
+        units: things to be labelled: 1; 2 for a span (start and end); or the words of the window.
         input_ids: tokens of the encoder's input.
         type_ids: segment of each token, where the model tells segments apart; else empty.
         decoder_ids: text2text: the decoder's input, start id first.
         positions: heads: the token that stands for each unit.
         labels: token ids at decoder positions (text2text) or class indices of units (heads); `IGNORED` = none.
-        truncated: was some of the input cut off?
+        truncated: was some of the input cut off, or of the text to be learnt?
         offsets: heads, spans: for each token of the input, where it begins and ends in the field `context`, in code
-            points; (0, 0) for tokens outside of it. Else empty.
+            points; begin equals end for tokens without a character of it. Empty for other kinds and labelled features.
     """
 
     task: str
@@ -64,6 +64,28 @@ class Feature:
     def unlabelled(self) -> "Feature":
         """Return the same input with nothing to learn from."""
         return replace(self, labels=[IGNORED] * len(self.labels))
+
+
+def text_of(row: TaskRow, example: Example, name: str) -> str:
+    """Return one text of an example.
+
+    Raises:
+        StiltgridError: if it has no field of this name.
+    """
+    try:
+        return example.fields[name]
+    except KeyError:
+        raise StiltgridError(
+            f"{row.name}: example {example.id!r} has no field {name!r}; it has {', '.join(example.fields) or 'none'}"
+        ) from None
+
+
+def diverged(row: TaskRow, example: Example) -> StiltgridError:
+    """Return the error of scores that are not finite, of which the best would mean nothing."""
+    return StiltgridError(
+        f"{row.name}: example {example.id!r}: scores are not finite: the run has diverged; lower "
+        "training.learning_rate or lengthen warmup_ratio, and train it again"
+    )
 
 
 def cut_longest(lengths: Sequence[int], budget: int) -> list[int]:
@@ -109,6 +131,22 @@ def windows(costs: Sequence[int], budget: int, most_words: int | None = None) ->
     if len(costs) > first:
         cuts.append((first, len(costs)))
     return cuts
+
+
+def overlapping(length: int, size: int, overlap: int) -> list[tuple[int, int]]:
+    """Cut a text into windows that overlap, so that no short span is cut by all of them.
+
+    Args:
+        length: tokens of the text; an empty text has one empty window.
+        size: tokens a window may have; at least 1.
+        overlap: tokens that neighbours share; at least 0, less than `size`.
+
+    Returns:
+        (first token, one past the last token) of each window. Every span of at most `overlap` + 1 tokens lies whole in
+        at least one of them.
+    """
+    step = size - overlap
+    return [(start, min(start + size, length)) for start in range(0, max(length - overlap, 1), step)]
 
 
 def label_index(row: TaskRow, example: Example, label: str | None) -> int:

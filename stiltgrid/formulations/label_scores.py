@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
-from stiltgrid.formulations.features import Feature, Setup
+from stiltgrid.formulations.features import Feature, Setup, diverged
 from stiltgrid.predictions import Prediction
 from stiltgrid.tasks.registry import TaskRow
 
@@ -59,10 +59,7 @@ def decode(
         if len(units) != expected:
             raise StiltgridError(f"{row.name}: {example.id!r} has scores for {len(units)} of {expected} units")
         if not all(math.isfinite(score) for unit in units.values() for score in unit):
-            raise StiltgridError(
-                f"{row.name}: example {example.id!r}: scores are not finite: the run has diverged; lower "
-                "training.learning_rate or lengthen warmup_ratio, and train it again"
-            )
+            raise diverged(row, example)
         best = [labels[max(range(len(labels)), key=units[i].__getitem__)] for i in range(expected)]
         if row.kind == "tagging":
             predictions.append(Prediction(id=example.id, tags=tuple(best)))

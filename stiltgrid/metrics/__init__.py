@@ -5,11 +5,27 @@ A resample of the units is scored by weighting their statistics, never by scorin
 
 from stiltgrid.metrics.accuracy import ACCURACY, POS_ACCURACY
 from stiltgrid.metrics.chunks import NER_F1, POS_XGLUE, UDPOS_F1
+from stiltgrid.metrics.generation import BLEU, CHRF
 from stiltgrid.metrics.metric import Metric
+from stiltgrid.metrics.questions import MLQA_EXACT, MLQA_F1, SQUAD_EXACT, SQUAD_F1
 from stiltgrid.metrics.ranking import NDCG
 
 METRICS: dict[str, Metric] = {
-    metric.name: metric for metric in (ACCURACY, NDCG, NER_F1, POS_ACCURACY, POS_XGLUE, UDPOS_F1)
+    metric.name: metric
+    for metric in (
+        ACCURACY,
+        NDCG,
+        NER_F1,
+        POS_ACCURACY,
+        POS_XGLUE,
+        UDPOS_F1,
+        MLQA_F1,
+        MLQA_EXACT,
+        SQUAD_F1,
+        SQUAD_EXACT,
+        BLEU,
+        CHRF,
+    )
 }
 
 __all__ = ["METRICS", "Metric"]

@@ -16,6 +16,7 @@ from stiltgrid.grid import Grid
 from stiltgrid.metrics import METRICS
 from stiltgrid.paper.averages import Mean, deviation, gain
 from stiltgrid.paper.cells import MINUS, Cell, cell, number
+from stiltgrid.paper.diagnostics import diagnostics_table
 from stiltgrid.paper.notes import model_title, notes, seed_counts
 from stiltgrid.paper.render import RENDERERS, Column, Panel, Row, Table, markdown_text
 from stiltgrid.paper.scores import Scores
@@ -189,7 +190,7 @@ def seed_table(scores: Scores) -> Table:
 
 
 def tables(grid: Grid, frame: "pd.DataFrame") -> Iterator[Table]:
-    """Yield every table of a grid: main, one a target by language (unless wholly excluded), seeds."""
+    """Yield every table of a grid: main, one a target by language (unless wholly excluded), seeds, diagnostics."""
     scores = Scores(grid, frame)
     yield main_table(scores)
     running = {run.target for run in grid.runs}
@@ -197,6 +198,7 @@ def tables(grid: Grid, frame: "pd.DataFrame") -> Iterator[Table]:
         if target in running:
             yield language_table(scores, target)
     yield seed_table(scores)
+    yield diagnostics_table(grid, frame)
 
 
 def index(grid: Grid, built: Iterable[Table], counts: Mapping[str, int]) -> str:

@@ -6,62 +6,56 @@ declared rule, and whether the count is the published one.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stiltgrid.artifacts import file_sha256
-from stiltgrid.errors import StiltgridError, nearest
+from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
+from stiltgrid.readers.conllu import read_conllu
+from stiltgrid.readers.files import (
+    layout_name,
+    layout_of,
+    missing,
+    options_of,
+    patterns_of,
+    relative,
+    source_paths,
+)
 from stiltgrid.readers.json_lines import read_json_lines
+from stiltgrid.readers.parallel import read_parallel
+from stiltgrid.readers.squad import read_squad
 from stiltgrid.readers.table import read_table
-from stiltgrid.readers.words import read_words
+from stiltgrid.readers.words import read_words, withheld
 from stiltgrid.tasks.registry import Layout, TaskRow
 
+__all__ = ["READERS", "read_source", "source_paths"]
+
+
+def _of_one(read: Callable[..., list[Example]]) -> Callable[..., list[Example]]:
+    """Return a reader of a list of files for a reader of one file."""
+
+    def reader(paths: Sequence[Path], task: TaskRow, language: str, **options: Any) -> list[Example]:
+        if len(paths) != 1:
+            names = " and ".join(str(path) for path in paths)
+            raise StiltgridError(
+                f"{task.name}: {names}: this layout reads one file a split; `files` names {len(paths)}"
+            )
+        return read(paths[0], task, language, **options)
+
+    return reader
+
+
 READERS: dict[str, Callable[..., list[Example]]] = {
-    "json_lines": read_json_lines,
-    "table": read_table,
-    "words": read_words,
+    "conllu": read_conllu,
+    "json_lines": _of_one(read_json_lines),
+    "parallel": read_parallel,
+    "squad": _of_one(read_squad),
+    "table": _of_one(read_table),
+    "words": _of_one(read_words),
 }
-
-
-def source_paths(
-    task: TaskRow,
-    layout: str | None,
-    folder: Path | str,
-    split: str,
-    language: str,
-    files: Mapping[str, str] | None = None,
-) -> list[Path]:
-    """Return the files that `read_source` reads, whether or not they exist.
-
-    Layouts name files from a suite's root (`POS/en.dev`); `folder` may also be the task's own folder (the one
-    with `en.dev`).
-
-    Args:
-        task: the task row.
-        layout: a release format of the task; None: its first.
-        folder: where the source lies.
-        split: train, dev or test.
-        language: one of the task's languages.
-        files: patterns by split that replace the layout's; `{lang}` is filled in.
-
-    Raises:
-        StiltgridError: if the task is pending, or lacks the layout, the split or the language.
-    """
-    chosen = _layout(task, layout)
-    if language not in task.languages:
-        raise StiltgridError(f"{task.name}: unknown language {language!r}; {nearest(language, task.languages)}")
-    if files and split in files:
-        return [Path(folder) / files[split].replace("{lang}", language)]
-    if split not in chosen.files:
-        raise StiltgridError(
-            f"{task.name}: layout {_name(task, layout)!r} has no {split} split (it has: "
-            f"{', '.join(chosen.files)}); name a labelled file: `files: {{{split}: ...}}`, or with `rows`"
-        )
-    pattern = Path(chosen.files[split].replace("{lang}", language))
-    whole, own = Path(folder) / pattern, Path(folder, *pattern.parts[1:])
-    return [own if len(pattern.parts) > 1 and own.is_file() and not whole.is_file() else whole]
+"""Functions of (paths, task, language, *, dropped, and the layout's options) that return examples in file order."""
 
 
 def read_source(
@@ -79,10 +73,10 @@ def read_source(
     Args:
         task: the task row.
         layout: a release format of the task; None: its first.
-        folder: where the source lies.
+        folder: where the source lies; see `source_paths`.
         split: train, dev or test.
         language: one of the task's languages.
-        files: patterns by split that replace the layout's; `{lang}` is filled in.
+        files: patterns by split that replace the layout's; see `source_paths`.
         rows: half-open slice, from 0, of the examples read; for a release that lacks a split of its own. Ids
             and groups stay those of the whole file.
 
@@ -96,29 +90,28 @@ def read_source(
         StiltgridError: as `source_paths`; if a file is missing; for the first bad row, with file, line, what
             was seen and what was expected; if `rows` reaches beyond the file.
     """
-    [path] = source_paths(task, layout, folder, split, language, files)
-    chosen = _layout(task, layout)
-    if not path.is_file():
-        raise StiltgridError(_missing(task, layout, Path(folder), path))
+    paths = source_paths(task, layout, folder, split, language, files)
+    chosen = layout_of(task, layout)
+    for path in paths:
+        if not path.is_file():
+            raise StiltgridError(missing(task, layout, Path(folder), path))
     form = _form(chosen, split, files)
-    options = {name: value for name, value in chosen.options.items() if name != "splits"}
-    options |= chosen.options.get("splits", {}).get(form or split, {})
     dropped: Counter[str] = Counter()
-    examples = READERS[chosen.reader](path, task, language, dropped=dropped, **options)
+    options = options_of(chosen, form or split, language)
+    examples = READERS[chosen.reader](paths, task, language, dropped=dropped, **options)
 
+    where = " + ".join(str(path) for path in paths)
     sizes = chosen.sizes or task.sizes
     published = None if form is None else sizes.get(f"{form}.{language}", sizes.get(form))
     warnings = []
     if published is not None and published not in (len(examples), len(examples) + dropped.total()):
-        warnings.append(f"{path}: {len(examples)} examples ({dropped.total()} dropped), published: {published}")
-    for field in task.fields:
-        if empty := sum(not example.fields[field].strip() for example in examples):
-            warnings.append(f"{path}: {empty} examples have an empty {field}")
+        warnings.append(f"{where}: {len(examples)} examples ({dropped.total()} dropped), published: {published}")
+    warnings += [f"{where}: {count} examples {what}" for what, count in _oddities(task, examples).items() if count]
     if rows is not None:
         first, stop = rows
         if not 0 <= first < stop <= len(examples):
             raise StiltgridError(
-                f"{path}: rows [{first}, {stop}) asked of {len(examples)} examples; expected 0 <= first < "
+                f"{where}: rows [{first}, {stop}) asked of {len(examples)} examples; expected 0 <= first < "
                 f"stop <= {len(examples)} (half-open, from 0); mend `rows.{split}` of the source"
             )
         examples = examples[first:stop]
@@ -126,13 +119,10 @@ def read_source(
         "task": task.name,
         "split": split,
         "language": language,
-        "layout": _name(task, layout),
+        "layout": layout_name(task, layout),
         "source_files": [
-            {
-                "file": _relative(path, Path(folder)),
-                "sha256": file_sha256(path),
-                "bytes": path.stat().st_size,
-            }
+            {"file": relative(path, Path(folder)), "sha256": file_sha256(path), "bytes": path.stat().st_size}
+            for path in paths
         ],
         "examples_published": published,
         "dropped": dict(dropped),
@@ -140,6 +130,18 @@ def read_source(
         "warnings": warnings,
     }
     return examples, about
+
+
+def _oddities(task: TaskRow, examples: Sequence[Example]) -> dict[str, int]:
+    """Count what is kept, since predictions align with it row by row, and yet should be known."""
+    found = {
+        f"have an empty {name}": sum(not example.fields[name].strip() for example in examples) for name in task.fields
+    }
+    found["have an empty reference"] = sum(not all(e.references) for e in examples if e.references is not None)
+    found["have no word but '_' (kept: predictions align with this file)"] = sum(
+        withheld(e.words) for e in examples if e.words is not None
+    )
+    return found
 
 
 def _form(layout: Layout, split: str, files: Mapping[str, str] | None) -> str | None:
@@ -150,48 +152,11 @@ def _form(layout: Layout, split: str, files: Mapping[str, str] | None) -> str | 
     """
     if not files or split not in files:
         return split
-    for name, pattern in layout.files.items():
-        if files[split] in (pattern, Path(*Path(pattern).parts[1:]).as_posix()):
-            return name
-    return None
-
-
-def _relative(path: Path, folder: Path) -> str:
-    """Return the path below the source folder, or the whole path of a file that `files` names elsewhere."""
-    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
-
-
-def _name(task: TaskRow, layout: str | None) -> str:
-    return next(iter(task.layouts)) if layout is None else layout
-
-
-def _layout(task: TaskRow, layout: str | None) -> Layout:
-    if task.pending is not None:
-        raise StiltgridError(f"{task.name}: {task.pending}")
-    if _name(task, layout) not in task.layouts:
-        raise StiltgridError(f"{task.name}: unknown layout {layout!r}; {nearest(str(layout), task.layouts)}")
-    return task.layouts[_name(task, layout)]
-
-
-def _missing(task: TaskRow, layout: str | None, folder: Path, path: Path) -> str:
-    """Say what was expected, what is there instead, and where the file may be."""
-    expected = _relative(path, folder)
-    name = _name(task, layout)
-    start = f"{path}: no such file; layout {name!r} of {task.name} expects {expected} in the source folder"
-    if folder.is_file():
-        return f"{start}, but {folder} is a file; unpack it and set the source's `path` to the folder"
-    if not folder.is_dir():
-        return f"{start}, and there is no folder {folder}; mend the source's `path`"
-    contents = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
-    shown = ", ".join(contents[:12]) + (f" and {len(contents) - 12} more" if len(contents) > 12 else "")
-    nearby = [
-        place
-        for place in (*sorted(entry for entry in folder.iterdir() if entry.is_dir()), folder.parent)
-        if (place / expected).is_file()
+    named = [
+        name
+        for name in layout.files
+        for pattern in patterns_of(layout, name)
+        if patterns_of(layout, name) == (pattern,)
+        and files[split] in (pattern, Path(*Path(pattern).parts[1:]).as_posix())
     ]
-    remedy = (
-        f"it is in {nearby[0]}: set the source's `path` to that"
-        if nearby
-        else "is it the wrong archive folder, another release (`layout`), or not unpacked?"
-    )
-    return f"{start}, which holds: {shown or 'nothing'}; {remedy}"
+    return named[0] if len(named) == 1 else None

@@ -11,7 +11,7 @@ from pathlib import Path
 from stiltgrid.errors import StiltgridError
 
 
-def numbered_lines(path: Path) -> list[tuple[int, str]]:
+def numbered_lines(path: Path, *, keep_blank_end: bool = False) -> list[tuple[int, str]]:
     """Return a file's lines without their ends.
 
     A UTF-8 byte order mark at the start is dropped: it is no part of the first field. Blank lines at the end
@@ -19,6 +19,7 @@ def numbered_lines(path: Path) -> list[tuple[int, str]]:
 
     Args:
         path: a UTF-8 text file.
+        keep_blank_end: keep blank lines at the end, too: a file in which every line is a row, whatever is in it.
 
     Returns:
         Pairs of line number (from 1) and text; at least one.
@@ -27,22 +28,25 @@ def numbered_lines(path: Path) -> list[tuple[int, str]]:
         StiltgridError: if the file is empty, or has a byte that is not UTF-8 (line, and offset in the file,
             named).
     """
-    data = path.read_bytes()
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise StiltgridError(f"{path}:1: starts with a UTF-16 byte order mark, expected UTF-8; convert it first")
-    start = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
     lines: list[tuple[int, str]] = []
-    for number, raw in enumerate(data[start:].split(b"\n"), start=1):
-        try:
-            lines.append((number, raw.removesuffix(b"\r").decode()))
-        except UnicodeDecodeError as error:
-            offset = start + error.start
-            raise StiltgridError(
-                f"{path}:{number}: byte 0x{raw[error.start]:02x} at offset {offset} of the file is not "
-                "UTF-8, expected UTF-8 text (is the file compressed, or was it saved in another encoding?)"
-            ) from None
-        start += len(raw) + 1
-    while lines and not lines[-1][1]:
+    start = 0
+    with path.open("rb") as handle:  # line by line: NTG's training file has most of a gigabyte
+        for number, raw in enumerate(handle, start=1):
+            if number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                raise StiltgridError(
+                    f"{path}:1: starts with a UTF-16 byte order mark, expected UTF-8; convert it first"
+                )
+            try:
+                text = raw.removesuffix(b"\n").removesuffix(b"\r").decode()
+            except UnicodeDecodeError as error:
+                offset = start + error.start
+                raise StiltgridError(
+                    f"{path}:{number}: byte 0x{raw[error.start]:02x} at offset {offset} of the file is not "
+                    "UTF-8, expected UTF-8 text (is the file compressed, or was it saved in another encoding?)"
+                ) from None
+            lines.append((number, text.removeprefix("\ufeff") if number == 1 else text))
+            start += len(raw)
+    while lines and not lines[-1][1] and not keep_blank_end:
         lines.pop()
     if not lines:
         raise StiltgridError(f"{path}: empty file; expected at least one row (is the download or unpacking complete?)")

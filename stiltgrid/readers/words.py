@@ -13,6 +13,11 @@ from stiltgrid.tasks.registry import TaskRow
 WITHHELD = "sentence whose words are all '_' (text withheld by UD)"
 
 
+def withheld(words: Sequence[str]) -> bool:
+    """Return whether a sentence has no word but `_`, which stands for text that UD must not publish."""
+    return all(word == "_" for word in words)
+
+
 def read_words(
     path: Path,
     task: TaskRow,
@@ -22,13 +27,12 @@ def read_words(
     separator: str,
     labels: Mapping[str, str] | None = None,
     scheme: Literal["bare", "iob"] = "bare",
+    text_withheld: Literal["keep", "drop"] = "keep",
 ) -> list[Example]:
     r"""Read a file of tagged sentences.
 
     The last sentence counts whether or not a blank line follows. Words are kept as they are, zero-width
-    characters and exotic spaces included: only the last `separator` of a line separates. Sentences whose
-    words are all `_`, whose text UD must not publish (4,124 in XGLUE's training file), are left out and
-    counted.
+    characters and exotic spaces included: only the last `separator` of a line separates.
 
     Args:
         path: the file.
@@ -39,6 +43,9 @@ def read_words(
         labels: other spellings of tags.
         scheme: `iob`: the tags mark entities as IOB1 or IOB2 and become IOB2 (XGLUE NER mixes the two), and
             `-DOCSTART-` lines, which are no words, are left out and counted.
+        text_withheld: what to do with sentences whose words are all `_`, whose text UD must not publish (4,124 in
+            XGLUE's training file). `drop` leaves them out and counts them: right for training. `keep`: right for
+            files that are scored, where the predictions of others have a line for each word.
 
     Returns:
         Examples with `words` and `tags`; the id is the sentence's number in the file, from 1.
@@ -64,7 +71,7 @@ def read_words(
             tags.append(resolve_label(tag, aliases, task.labels, f"{path}:{line}"))
         if not words:
             continue  # nothing but a -DOCSTART- line
-        if all(word == "_" for word in words):
+        if text_withheld == "drop" and withheld(words):
             dropped[WITHHELD] += 1
             continue
         if scheme == "iob":

@@ -44,14 +44,17 @@ class Layout(Row):
     """One release format of a task's files."""
 
     reader: str = Field(description="name of a function in `stiltgrid.readers.READERS`")
-    files: dict[Split, str] = Field(
-        description="file below the source folder by split; filled in: `{lang}`, `{name}` from `names`, and `{side}`, "
-        "which stands for two parallel files, `src` and `tgt`"
+    files: dict[Split, str | tuple[str, ...]] = Field(
+        description="file below the source folder by split, or several that are read one after the other; filled in: "
+        "`{lang}`, `{name}` from `names`, and `{side}`, which stands for two parallel files, `src` and `tgt`"
     )
-    names: dict[str, str] = Field(default={}, description="`{name}` by language, e.g. a treebank's file")
+    names: dict[str, str] = Field(
+        default={}, description="`{name}` by language, e.g. a treebank's file; `{split}` in it is filled in"
+    )
     options: dict[str, Any] = Field(
         default={},
-        description="keyword arguments of the reader; `splits: {train: {...}}` replaces some for a split",
+        description="keyword arguments of the reader; `splits: {train: {...}}` replaces some for a split, "
+        "`languages: {th: {...}}` for a language",
     )
     sizes: dict[str, int] = Field(default={}, description="published row counts, where they are not the task's")
 

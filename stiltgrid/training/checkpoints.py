@@ -55,6 +55,22 @@ def newest(training: Path) -> tuple[Path, dict[str, Any]] | None:
     return None
 
 
+def prune(training: Path) -> None:
+    """Remove all checkpoints but the newest complete one: before another is written, so that two are the most."""
+    found = newest(training)
+    for folder in training.glob("checkpoint-*"):
+        if found is None or folder != found[0]:
+            shutil.rmtree(folder)
+
+
+def drop_unfinished(out: Path) -> None:
+    """Remove what a run that failed was writing: half a checkpoint, weights not yet in their place."""
+    training = out / "training"
+    for folder in (*training.glob("checkpoint-*"), *training.glob(".*.tmp"), out / "weights.tmp"):
+        if folder.is_dir() and (folder.name.startswith((".", "weights")) or read_mark(folder) is None):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def needed_best(training: Path, current: int | None) -> set[int]:
     """Return the steps whose best weights a run may still need, now or on resuming from a kept checkpoint."""
     states = [read_mark(folder) for folder in training.glob("checkpoint-*")]

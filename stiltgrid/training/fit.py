@@ -16,12 +16,14 @@ import torch
 import torch.distributed as dist
 
 from stiltgrid.artifacts import read_json
+from stiltgrid.collapse import collapse
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example, read_examples
 from stiltgrid.formulations import check_trained, formulation
 from stiltgrid.formulations.features import Setup
 from stiltgrid.launch import place
 from stiltgrid.models import dropout_rates, freeze, load_heads, load_text2text, most_tokens, pretrained_folder
+from stiltgrid.storage import check_there
 from stiltgrid.tasks.registry import TaskRow, task
 from stiltgrid.tokenization import limit_threads, load_tokens
 from stiltgrid.training import checkpoints
@@ -115,6 +117,7 @@ def _read(data: Mapping[str, Any], names: Sequence[str], split: str, number: int
 
 def _load(recipe: Mapping[str, Any], rows: Mapping[str, TaskRow], parent: Path, pretrained: Path) -> Any:
     """Load the parent's weights: a checkpoint's, or the pretrained model's; heads are always new."""
+    check_there(parent)
     family = recipe["model"]["family"]
     dropout = dropout_rates(pretrained_folder(pretrained), recipe["training"]["dropout"])
     continued = read_json(parent / "manifest.json")["kind"] == "checkpoint"
@@ -156,7 +159,7 @@ def fit(
         execution: as `stiltgrid.train.run`.
 
     Returns:
-        `weights` (a folder below `out/training`), `dev`, `counts`, `seconds`, `versions`, `precision`.
+        `weights` (a folder below `out/training`), `dev`, `collapsed`, `counts`, `seconds`, `versions`, `precision`.
 
     Raises:
         StiltgridError: as `stiltgrid.train.run`.
@@ -257,6 +260,7 @@ def fit(
         "weights": str(final),
         "precision": precision,
         "dev": chosen["scores"],
+        "collapsed": collapse(rows, dev, chosen["scores"], chosen["answers"]),
         "counts": {
             "train_examples": sum(map(len, train.values())),
             "train_inputs": len(features),

@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from stiltgrid.batching import MicroBatches
+from stiltgrid.collapse import answers as different_answers
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
 from stiltgrid.formulations.features import IGNORED, Feature, Setup
@@ -58,7 +59,7 @@ class Plan:
         checkpoint_seconds: wall time between checkpoints.
         checkpoint_steps: steps between checkpoints, for tests.
         eval_batch_size: dev inputs at once.
-        history: dev evaluations so far: step, mean, scores.
+        history: dev evaluations so far: step, mean, scores, number of different answers.
         asked_to_stop: has this process got a signal to stop?
         interrupted: did the run stop early for such a signal to any rank?
         seconds: wall time by part, of this process and of those that it resumes.
@@ -204,7 +205,7 @@ class GridTrainer(Trainer):
             The mean of the tasks' main metrics.
         """
         started = time.perf_counter()
-        scores = {}
+        scores, answers = {}, {}
         self.model.eval()
         for name, examples in self.plan.dev.items():
             row = self.plan.setup.rows[name]
@@ -220,11 +221,12 @@ class GridTrainer(Trainer):
             )
             record, _ = score_language(row, self.plan.language, examples, said, f"dev of {name}")
             scores[name] = {metric: record[metric] for metric in row.metrics}
+            answers[name] = different_answers(said)
         self.model.train()
         step = self.state.global_step
         main = [values[self.plan.setup.rows[name].metrics[0]] for name, values in scores.items()]
         mean = sum(main) / len(main)
-        self.plan.history.append({"step": step, "mean": mean, "scores": scores})
+        self.plan.history.append({"step": step, "mean": mean, "scores": scores, "answers": answers})
         self.record({"dev": scores})
         if self.plan.training["selection"] == "best_dev":
             best = checkpoints.best_of(self.plan.history)["step"]
@@ -243,13 +245,18 @@ class GridTrainer(Trainer):
 
     def save_folder(self, folder: Path) -> None:
         """Write the model's weights into a folder, whole or not at all; every rank must call it."""
-        state = None
-        if self.is_deepspeed_enabled:
-            state = self.accelerator.get_state_dict(self.model_wrapped)
-        if self.is_world_process_zero():
-            temporary = folder.with_name(f".{folder.name}.tmp")
+        first = self.is_world_process_zero()
+        temporary = folder.with_name(f".{folder.name}.tmp")
+        if first:
             shutil.rmtree(temporary, ignore_errors=True)
-            save_weights(self.model, temporary, state)
+        # DeepSpeed keeps small parameters whole between steps, and must hear that they are taken apart
+        owner = self.model_wrapped.optimizer if self.is_deepspeed_enabled else None
+        if owner is not None:
+            owner.checkpoint_event_prologue()
+        save_weights(self.model, temporary, write=first)
+        if owner is not None:
+            owner.checkpoint_event_epilogue()
+        if first:
             shutil.rmtree(folder, ignore_errors=True)
             temporary.replace(folder)
         self.wait()
@@ -317,6 +324,8 @@ class Cadence(TrainerCallback):
             plan.interrupted = save = True
             control.should_training_stop = True
         control.should_save = save and step < state.max_steps
+        if control.should_save and args.process_index == 0:
+            checkpoints.prune(plan.out / "training")
         self._print(args, state)
 
     def _print(self, args: Any, state: Any) -> None:

@@ -1,5 +1,7 @@
 """Bad input and damaged files, through real Snakemake: an error that says where, nothing half-written or lost."""
 
+import re
+
 import pytest
 
 from stiltgrid.artifacts import read_json
@@ -76,6 +78,23 @@ def test_a_misspelt_key_stops_before_any_job(mini):
     mini.config["trainning"] = {}
     text = mini.run(fails=True)
     assert "trainning: unknown key; did you mean 'training'?" in text
+
+
+def test_a_loss_that_is_no_number_is_failed_in_status_until_it_is_mended(mini):
+    good = mini.config["targets"]["pos"]
+    mini.config["targets"]["pos"] = {**good, "training": {"learning_rate": 1e30, "warmup_ratio": 0.0}}
+    assert "the loss is" in mini.run("--keep-going", fails=True) + mini.log("train/tiny/none/pos/seed1")
+    status = " ".join(mini.run("status").split())
+    # the run after mnli may survive such a rate: a norm of infinite numbers is 0
+    assert re.search(r"\b[24] failed", status) and "training failed: the loss is" in status, status
+    assert "train/tiny/none/pos/seed1.log" in status.replace(" ", "")
+    mini.config["targets"]["pos"] = good
+    mini.run()
+    assert "8/8 cells done" in mini.run("status")
+    left = [p.name for p in mini.path("checkpoints").rglob("*") if p.name in ("failed.json", "training", "weights.tmp")]
+    assert left == []
+    assert set(read_json(mini.path("checkpoints/tiny/none/pos/seed1/manifest.json"))["collapsed"]) == {"value", "tasks"}
+    assert mini.planned() == {}
 
 
 def test_status_plan_and_preview_are_for_people_and_leave_nothing_to_do(mini):

@@ -7,14 +7,15 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from stiltgrid.config import load
+from stiltgrid.config import expanded, load
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import write_examples
 from stiltgrid.grid import DataFile, Grid
 from stiltgrid.readers import read_source
+from stiltgrid.readers.archive import check_unpacked
 from stiltgrid.scripting import parser, run_main
 from stiltgrid.tasks.registry import task
-from stiltgrid.wiring import source_folder
+from stiltgrid.wiring import DEMO, source_folder
 
 EXAMPLES = "python workflow/scripts/data.py --config config.yaml --task xglue/xnli --split test --language de"
 
@@ -35,6 +36,8 @@ def main(argv: Sequence[str] | None) -> None:
             f"  sources: {{{row.suite}: {{path: <folder of the original files>}}}}\n({row.title}: {row.url})"
         )
     folder = Path(source_folder(grid, source.path))
+    if not source.path.startswith(DEMO):
+        check_unpacked(expanded(source.path))
     examples, about = read_source(
         row,
         source.layout_of(args.split),

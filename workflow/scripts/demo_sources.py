@@ -1,4 +1,4 @@
-"""Write the miniature's data in the original layouts of XGLUE, MNLI and QQP.
+"""Write the miniature's data in the original layouts of XGLUE (all eleven tasks), MNLI and QQP.
 
 A toy world of four languages; its numbers say nothing about the research question.
 """

@@ -15,6 +15,7 @@ from stiltgrid.grid import Cell, Grid, Run
 from stiltgrid.predict_languages import Predict, predict_languages
 from stiltgrid.progress import reporter
 from stiltgrid.scripting import parser, run_main
+from stiltgrid.storage import Storage, check_there
 from stiltgrid.store import Store
 
 EXAMPLES = """
@@ -38,7 +39,11 @@ def loader(grid: Grid, run: Run) -> Callable[[], Predict]:
         )
         task = grid.tasks[run.target]
         return lambda examples, language: predictor.predict(
-            task, examples, batch_size=execution.predict_batch_size, progress=reporter(language)
+            task,
+            examples,
+            batch_size=execution.predict_batch_size,
+            decoding=grid.decoding(run.target, run.model),
+            progress=reporter(language),
         )
 
     return load_model
@@ -62,6 +67,8 @@ def main(argv: Sequence[str] | None) -> None:
             raise StiltgridError(f"--recompute {language!r}: {nearest(language, languages)}")
     outputs = {x: Path(grid.paths.prediction(Cell(*run[:3], x, run.seed))) for x in languages}
     data = {x: Path(grid.paths.data(grid.evaluation(run.target, x))) for x in languages}
+    if args.recompute:
+        check_there(Path(grid.paths.checkpoint(run)).parent)  # before any stored prediction is thrown away
     with noting_failure(outputs[languages[0]].parent):
         report = predict_languages(
             read_json(grid.paths.checkpoint(run)),
@@ -71,7 +78,10 @@ def main(argv: Sequence[str] | None) -> None:
             Store(grid.paths.store),
             loader(grid, run),
             frozenset(args.recompute),
+            grid.decoding(run.target, run.model),
         )
+    for removed in Storage(grid).tidy(run):
+        logging.info("%s: weights removed (storage: %.1f MB)", removed.folder, removed.bytes / 1e6)
     computed, stored = (" ".join(languages) or "none" for languages in (report.computed, report.stored))
     logging.info("computed: %s; from the store: %s", computed, stored)
 

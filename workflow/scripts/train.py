@@ -9,13 +9,16 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from stiltgrid.config import load
 from stiltgrid.failures import noting_failure
 from stiltgrid.grid import Arm, Grid, Run, parent_manifest
+from stiltgrid.launch import command, heed_signals, replace_process
 from stiltgrid.recipes import training_recipe
 from stiltgrid.scripting import parser, run_main
+from stiltgrid.storage import Storage
 
 EXAMPLES = """
 python workflow/scripts/train.py --config config/demo.yaml --model tiny-base --intermediate mnli --seed 1
@@ -37,19 +40,20 @@ def main(argv: Sequence[str] | None) -> None:
     execution = row.execution.model_dump()
 
     if execution["strategy"] != "single" and "WORLD_SIZE" not in os.environ:
-        from stiltgrid.launch import command
-
-        # this process becomes the launcher: signals and exit status need no passing on
-        started = command([__file__, *(sys.argv[1:] if argv is None else argv)], execution)
+        script = [str(Path(__file__).resolve()), *(sys.argv[1:] if argv is None else argv)]
+        started = command(script, execution, row.resources.nodes)
         logging.info("launching: %s", shlex.join(started))
-        os.execv(started[0], started)
+        replace_process(started)
+    heed_signals()
 
     recipe = training_recipe(grid, args.model, args.intermediate, args.target, args.seed)
     pretrained = Path(paths.pretrained(args.model)).parent
     if args.target is None:
-        manifest, parent = paths.arm(Arm(args.model, args.intermediate, args.seed)), str(pretrained / "manifest.json")
+        job = Arm(args.model, args.intermediate, args.seed)
+        manifest, parent = paths.arm(job), str(pretrained / "manifest.json")
     else:
-        manifest = paths.checkpoint(Run(args.model, args.intermediate, args.target, args.seed))
+        job = Run(args.model, args.intermediate, args.target, args.seed)
+        manifest = paths.checkpoint(job)
         parent = parent_manifest(paths, grid, args.model, args.intermediate, args.seed)
     data = {
         name: {split: [Path(paths.data(file)) for file in files] for split, files in splits.items()}
@@ -59,7 +63,9 @@ def main(argv: Sequence[str] | None) -> None:
     with noting_failure(out):
         from stiltgrid import train
 
-        record = train.run(recipe, data, pretrained, Path(parent).parent, out, execution)
+        record = train.run(
+            recipe, data, pretrained, Path(parent).parent, out, execution, partial(Storage(grid).needed, job)
+        )
     logging.info("%s: recipe %s, dev %s", manifest, record["recipe_hash"][:12], record["dev"])
 
 

@@ -7,14 +7,19 @@ from typing import Any
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
 from stiltgrid.formulations.features import Feature, Setup
-from stiltgrid.formulations.heads import sequence, tagging
+from stiltgrid.formulations.heads import sequence, span, tagging
 from stiltgrid.formulations.heads.batch import collate
 from stiltgrid.predictions import Prediction
 from stiltgrid.tasks.registry import TaskRow
 
 __all__ = ["KINDS", "check", "collate", "decode", "encode", "outputs"]
 
-KINDS: dict[str, ModuleType] = {"classification": sequence, "ranking": sequence, "tagging": tagging}
+KINDS: dict[str, ModuleType] = {
+    "classification": sequence,
+    "ranking": sequence,
+    "tagging": tagging,
+    "span": span,
+}
 
 
 def check(setup: Setup) -> None:

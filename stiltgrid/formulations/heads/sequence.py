@@ -9,7 +9,7 @@ from typing import Any
 
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
-from stiltgrid.formulations.features import IGNORED, Feature, Setup, cut_longest, gold
+from stiltgrid.formulations.features import IGNORED, Feature, Setup, cut_longest, gold, text_of
 from stiltgrid.formulations.heads.batch import logits
 from stiltgrid.formulations.label_scores import check_ranking, decode
 from stiltgrid.tasks.registry import TaskRow
@@ -26,12 +26,7 @@ def segments(row: TaskRow, example: Example) -> list[str]:
     names = row.fields or tuple(example.fields)
     # without a declaration: the first field, and the others joined
     layout = row.segments or ((names[:1], names[1:]) if len(names) > 1 else (names,))
-    try:
-        return [" ".join(example.fields[name] for name in segment) for segment in layout]
-    except KeyError as error:
-        raise StiltgridError(
-            f"{row.name}: example {example.id!r} has no field {error}; it has {', '.join(example.fields) or 'none'}"
-        ) from None
+    return [" ".join(text_of(row, example, name) for name in segment) for segment in layout]
 
 
 def check(setup: Setup, row: TaskRow) -> None:

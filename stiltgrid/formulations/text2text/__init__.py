@@ -7,15 +7,21 @@ from typing import Any
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
 from stiltgrid.formulations.features import Feature, Setup
-from stiltgrid.formulations.text2text import labels, tagging
+from stiltgrid.formulations.text2text import generation, labels, span, tagging
 from stiltgrid.formulations.text2text.batch import collate
 from stiltgrid.formulations.text2text.prompts import prefix
 from stiltgrid.predictions import Prediction
 from stiltgrid.tasks.registry import TaskRow
 
-__all__ = ["KINDS", "check", "collate", "decode", "encode", "outputs"]
+__all__ = ["KINDS", "check", "collate", "decode", "encode", "outputs", "round_trip"]
 
-KINDS: dict[str, ModuleType] = {"classification": labels, "ranking": labels, "tagging": tagging}
+KINDS: dict[str, ModuleType] = {
+    "classification": labels,
+    "ranking": labels,
+    "tagging": tagging,
+    "span": span,
+    "generation": generation,
+}
 
 
 def check(setup: Setup) -> None:
@@ -80,6 +86,25 @@ def decode(
     """
     row = setup.rows[task]
     return _kind(row).decode(setup, row, examples, features, said)
+
+
+def round_trip(setup: Setup, task: str, examples: Sequence[Example]) -> list[Prediction]:
+    """Return what a model that has learnt its targets perfectly answers: the ceiling that the vocabulary sets.
+
+    Where the answer is not the gold one, its text was changed by the vocabulary's normaliser, has characters that are
+    the unknown piece, or is longer than `output_length`.
+
+    Args:
+        setup: the formulation's setup.
+        task: a task whose answers are written (kind span or generation).
+        examples: its examples, with references.
+
+    Raises:
+        StiltgridError: if an example has no reference.
+    """
+    features = encode(setup, task, examples, True)
+    said = [(text, 0.0) for text in setup.tokens.texts([f.labels for f in features])]
+    return decode(setup, task, examples, features, said)
 
 
 def _kind(row: TaskRow) -> ModuleType:

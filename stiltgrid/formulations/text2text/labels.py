@@ -14,10 +14,10 @@ from typing import Any
 
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
-from stiltgrid.formulations.features import IGNORED, Feature, Setup, cut_longest, gold
+from stiltgrid.formulations.features import IGNORED, Feature, Setup, gold
 from stiltgrid.formulations.label_scores import check_ranking, decode
 from stiltgrid.formulations.text2text.batch import collate
-from stiltgrid.formulations.text2text.prompts import prompts
+from stiltgrid.formulations.text2text.prompts import inputs
 from stiltgrid.tasks.registry import TaskRow
 
 __all__ = ["check", "decode", "encode", "first_tokens_differ", "outputs", "targets", "whole_label_scores"]
@@ -64,13 +64,9 @@ def encode(setup: Setup, row: TaskRow, examples: Sequence[Example], labelled: bo
     Raises:
         StiltgridError: if `labelled` and a label is missing or foreign, or the prompt alone fills the input.
     """
-    marks, columns, budget = prompts(setup, row, examples)
     wanted = targets(setup, row)
     features = []
-    for index, example in enumerate(examples):
-        texts = [column[index] for column in columns]
-        kept = cut_longest([len(t) for t in texts], budget)
-        ids = [i for mark, text, n in zip(marks, texts, kept, strict=True) for i in (*mark, *text[:n])]
+    for index, (example, (ids, truncated)) in enumerate(zip(examples, inputs(setup, row, examples), strict=True)):
         target = [*wanted[gold(row, example)[0]], setup.tokens.end] if labelled else []
         features.append(
             Feature(
@@ -78,12 +74,12 @@ def encode(setup: Setup, row: TaskRow, examples: Sequence[Example], labelled: bo
                 row=index,
                 first=0,
                 units=1,
-                input_ids=[*ids, setup.tokens.end],
+                input_ids=ids,
                 type_ids=[],
                 decoder_ids=[setup.start, *target[:-1]],
                 positions=[0],
                 labels=target or [IGNORED],
-                truncated=sum(kept) < sum(map(len, texts)),
+                truncated=truncated,
             )
         )
     return features

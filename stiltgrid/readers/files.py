@@ -1,0 +1,161 @@
+"""Which files a split of a language is read from: a layout's patterns filled in, below the source folder."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stiltgrid.errors import StiltgridError, nearest
+from stiltgrid.tasks.registry import Layout, TaskRow
+
+SIDES = ("src", "tgt")
+"""What `{side}` stands for, in the order in which the files are handed to a reader."""
+
+
+def source_paths(
+    task: TaskRow,
+    layout: str | None,
+    folder: Path | str,
+    split: str,
+    language: str,
+    files: Mapping[str, str] | None = None,
+) -> list[Path]:
+    """Return the files that `read_source` reads, whether or not they exist.
+
+    Layouts name files from a suite's root (`POS/en.dev`). `folder` may be that root, the task's own folder (the one
+    with `en.dev`), or a folder around the root, as an unpacked archive often leaves it, with no other folder beside.
+
+    Args:
+        task: the task row.
+        layout: a release format of the task; None: its first.
+        folder: where the source lies.
+        split: train, dev or test.
+        language: one of the task's languages.
+        files: patterns by split that replace the layout's, with the same `{lang}`, `{name}` and `{side}`.
+
+    Returns:
+        One path; two where the pattern has `{side}` (source side first); several where a split has parts.
+
+    Raises:
+        StiltgridError: if the task is pending, or lacks the layout, the split or the language, or has the split in
+            English only.
+    """
+    chosen, name = layout_of(task, layout), layout_name(task, layout)
+    if language not in task.languages:
+        raise StiltgridError(f"{task.name}: unknown language {language!r}; {nearest(language, task.languages)}")
+    if files and split in files:
+        patterns: tuple[str, ...] = (files[split],)
+    elif split not in chosen.files:
+        raise StiltgridError(
+            f"{task.name}: layout {name!r} has no {split} split (it has: {', '.join(chosen.files)}); name a labelled "
+            f"file: `files: {{{split}: ...}}`, or with `rows`"
+        )
+    else:
+        patterns = patterns_of(chosen, split)
+        where = options_of(chosen, split).get("where") or {}
+        of_a_language = any(mark in text for text in (*patterns, *where.values()) for mark in ("{lang}", "{name}"))
+        if not of_a_language and language != "en" and len(task.languages) > 1:
+            raise StiltgridError(
+                f"{task.name}: the {split} split of layout {name!r} is English; asked for {language!r}; set "
+                f"`source_language: en`, or name a file in that language: `files: {{{split}: ...}}`"
+            )
+    filled = [_filled(task, chosen, pattern, split, language) for pattern in patterns]
+    sides = [p.replace("{side}", side) for p in filled for side in (SIDES if "{side}" in p else SIDES[:1])]
+    return [_placed(Path(folder), Path(pattern)) for pattern in sides]
+
+
+def layout_name(task: TaskRow, layout: str | None) -> str:
+    """Return the name of a layout; None means the task's first."""
+    return next(iter(task.layouts)) if layout is None else layout
+
+
+def layout_of(task: TaskRow, layout: str | None) -> Layout:
+    """Return a layout of a task.
+
+    Raises:
+        StiltgridError: if the task is pending or has no such layout.
+    """
+    if task.pending is not None:
+        raise StiltgridError(f"{task.name}: {task.pending}")
+    if layout_name(task, layout) not in task.layouts:
+        raise StiltgridError(f"{task.name}: unknown layout {layout!r}; {nearest(str(layout), task.layouts)}")
+    return task.layouts[layout_name(task, layout)]
+
+
+def patterns_of(layout: Layout, split: str) -> tuple[str, ...]:
+    """Return the patterns of a split's files; more than one where it is read from several, one after the other."""
+    found = layout.files[split]  # type: ignore[index]
+    return (found,) if isinstance(found, str) else found
+
+
+def options_of(layout: Layout, split: str, language: str | None = None) -> dict[str, Any]:
+    """Return a reader's options for a split and language: the layout's, with those of `splits` and `languages`."""
+    options = {key: value for key, value in layout.options.items() if key not in ("splits", "languages")}
+    options |= layout.options.get("splits", {}).get(split, {})
+    return options | layout.options.get("languages", {}).get(language, {})
+
+
+def relative(path: Path, folder: Path) -> str:
+    """Return the path below the source folder, or the whole path of a file that `files` names elsewhere."""
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
+
+def missing(task: TaskRow, layout: str | None, folder: Path, path: Path) -> str:
+    """Say which file was expected, what is there instead, and where it may be."""
+    expected = relative(path, folder)
+    start = (
+        f"{path}: no such file; layout {layout_name(task, layout)!r} of {task.name} expects {expected} in the source "
+        "folder"
+    )
+    if folder.is_file():
+        return f"{start}, but {folder} is a file; unpack it and set the source's `path` to the folder"
+    if not folder.is_dir():
+        return f"{start}, and there is no folder {folder}; mend the source's `path`"
+    contents = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
+    shown = ", ".join(contents[:12]) + (f" and {len(contents) - 12} more" if len(contents) > 12 else "")
+    inner = sorted(entry for entry in folder.iterdir() if entry.is_dir())
+    nearby = [place for place in (*inner, folder.parent) if (place / expected).is_file()]
+    remedy = (
+        f"it is in {nearby[0]}: set the source's `path` to that"
+        if nearby
+        else "is it the wrong archive folder, another release (`layout`), or not unpacked?"
+    )
+    return f"{start}, which holds: {shown or 'nothing'}; {remedy}"
+
+
+def _filled(task: TaskRow, layout: Layout, pattern: str, split: str, language: str) -> str:
+    if "{name}" in pattern:
+        if language not in layout.names:
+            raise StiltgridError(
+                f"{task.name}: no file is named for language {language!r} in this layout (named: "
+                f"{', '.join(layout.names) or 'none'}); name one: `files: {{{split}: ...}}`"
+            )
+        pattern = pattern.replace("{name}", layout.names[language])
+    return pattern.replace("{lang}", language).replace("{split}", split)
+
+
+def _placed(folder: Path, pattern: Path) -> Path:
+    """Return the pattern's place below the folder; where there is none, the place from a suite's root."""
+    whole = folder / pattern
+    if whole.is_file():
+        return whole
+    if len(pattern.parts) > 1 and (own := Path(folder, *pattern.parts[1:])).is_file():
+        return own
+    inner = _only_folder(folder)
+    return inner / pattern if inner is not None and (inner / pattern).is_file() else whole
+
+
+def _only_folder(folder: Path) -> Path | None:
+    """Return the one folder in a folder, None where there are more or none; hidden ones and macOS's do not count."""
+    found = None
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith((".", "__")) or not entry.is_dir():
+                    continue
+                if found is not None:
+                    return None
+                found = Path(entry.path)
+    except OSError:
+        return None
+    return found

@@ -1,0 +1,308 @@
+"""What ends runs early, injected for real: kill -9 in a checkpoint, signals, a full disk, no memory."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from stiltgrid import failures
+from stiltgrid.artifacts import read_json, write_json
+from stiltgrid.errors import StiltgridError
+from stiltgrid.failures import noting_failure
+from stiltgrid.launch import command
+from stiltgrid.train import LOCK, _explain_memory, run
+from stiltgrid.training import checkpoints
+
+NLI = "xglue/xnli"
+SINGLE = {"strategy": "single", "devices": 1}
+DDP, ZERO3 = ({"strategy": name, "devices": 2} for name in ("ddp", "zero3"))
+SCRIPT = """
+import json, os, signal, sys
+from stiltgrid.errors import StiltgridError
+from stiltgrid.failures import noting_failure
+from stiltgrid.train import run
+from stiltgrid.training import checkpoints
+call = json.load(open(sys.argv[1]))
+real = checkpoints.mark
+def mark(folder, state):
+    if checkpoints.step_of(folder) == call["die"]:
+        os.kill(os.getpid(), signal.SIGKILL)  # all files of the checkpoint are there, but its marker
+    real(folder, state)
+checkpoints.mark = mark
+try:
+    with noting_failure(call["out"]):
+        run(call["recipe"], call["data"], call["pretrained"], call["pretrained"], call["out"], call["execution"])
+except StiltgridError as error:
+    sys.exit(f"StiltgridError: {error}")
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    tiny.pretrained(folder / "text2text", "text2text")
+    return folder, tiny.write_data(folder / "data", NLI, tiny.nli(61), tiny.nli(15, seed=5))
+
+
+def call(world, out: Path, execution=SINGLE, die=None, **training) -> list[str]:
+    """Write a run's call, 20 steps with a checkpoint every 4, and return its command line."""
+    folder, data = world
+    values = {"max_steps": 20, "evaluations": 4, "selection": "best_dev", **training}
+    out.parent.mkdir(exist_ok=True)
+    script = out.with_suffix(".py")
+    script.write_text(SCRIPT)
+    about = {"recipe": tiny.recipe("text2text", [NLI], **values), "data": data, "die": die, "out": str(out)}
+    about |= {"pretrained": str(folder / "text2text"), "execution": {**execution, "checkpoint_steps": 4}}
+    write_json(out.with_suffix(".json"), about)
+    return command([str(script), str(out.with_suffix(".json"))], execution)
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
+
+
+def started(words: list[str]) -> subprocess.Popen:
+    return subprocess.Popen(words, env=environment(), stderr=subprocess.PIPE, text=True)
+
+
+def ended(words: list[str]) -> tuple[int, str]:
+    """Run to the end; return exit status and log."""
+    done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=600, check=False)
+    return done.returncode, done.stderr
+
+
+def lines(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def same(one: Path, two: Path) -> None:
+    """Two runs ended alike, bit for bit, and left nothing but what a run leaves."""
+    a, b = (read_json(out / "manifest.json") for out in (one, two))
+    assert a["weights"] == b["weights"] and a["digest"] == b["digest"] and a["dev"] == b["dev"]
+    assert lines(one) == lines(two)
+    for out in (one, two):
+        assert {p.name for p in out.iterdir()} == {"complete.json", "manifest.json", "metrics.jsonl", "weights"}
+
+
+@pytest.fixture(scope="module")
+def whole(world, tmp_path_factory):
+    """A run that nothing disturbed."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    status, log = ended(call(world, out))
+    assert status == 0, log
+    return out
+
+
+@pytest.mark.slow
+def test_kill_9_in_mid_checkpoint_goes_on_from_the_one_before(world, whole, tmp_path):
+    out = tmp_path / "run"
+    status, log = ended(call(world, out, die=12))
+    assert status == -signal.SIGKILL, log
+    assert checkpoints.read_mark(out / "training" / "checkpoint-12") is None
+    assert (out / LOCK).exists() and not (out / "manifest.json").exists()
+    status, log = ended(call(world, out))
+    assert status == 0, log
+    assert "resumed from step 8" in log
+    same(whole, out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_signal_saves_and_the_next_call_goes_on(world, whole, tmp_path, name):
+    out = tmp_path / "run"
+    asked = started(call(world, out))
+    while not (out / "training" / "checkpoint-4" / checkpoints.MARKER).exists():
+        assert asked.poll() is None, asked.stderr.read()
+        time.sleep(0.002)
+    asked.send_signal(getattr(signal, name))
+    _, log = asked.communicate()
+    assert asked.returncode == 1, log
+    reason = read_json(out / "failed.json")["reason"]
+    assert "stopped by a signal at step" in reason and "run the same command again" in reason
+    left = list((out / "training").glob("checkpoint-*"))
+    assert left and all(checkpoints.read_mark(folder) is not None for folder in left)
+    status, log = ended(call(world, out))
+    assert status == 0 and "resumed from step" in log, log
+    same(whole, out)
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_fails_with_the_reason_and_leaves_no_half(world, whole, tmp_path):
+    """A small file system of its own; then it is given room, and the same call goes on."""
+    alone = ["unshare", "--user", "--map-root-user", "--mount"]
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = f"mount -t tmpfs -o size=SIZE tmpfs {place}"
+    if shutil.which("unshare") is None or subprocess.run([*alone, "sh", "-c", mount.replace("SIZE", "1m")]).returncode:
+        pytest.skip("needs user namespaces, to mount a small file system without being root")
+    out = place / "run"
+    words = " ".join(call(world, tmp_path / "run"))
+    about = read_json(tmp_path / "run.json")
+    write_json(tmp_path / "run.json", {**about, "out": str(out)})
+    weights = sum(p.stat().st_size for p in (whole / "weights").iterdir())
+    # a checkpoint is three times the weights: there is room for one, not for two and the best so far
+    script = f"""
+        {mount.replace("SIZE", str(5 * weights))}
+        {words} 2> {tmp_path}/first.log; echo $? > {tmp_path}/status
+        cp -r {out} {tmp_path}/first
+        mount -o remount,size=100m {place}
+        {words} 2> {tmp_path}/second.log || exit 1
+        cp -r {out} {tmp_path}/second
+    """
+    done = subprocess.run([*alone, "sh", "-c", script], env=environment(), text=True, capture_output=True, check=False)
+    log = (tmp_path / "first.log").read_text()
+    assert done.returncode == 0, done.stderr + log + (tmp_path / "second.log").read_text()
+    assert (tmp_path / "status").read_text().strip() == "1"
+    reason = read_json(tmp_path / "first" / "failed.json")["reason"]
+    assert "the disk or the quota is full" in reason and "make room" in reason
+    left = [*(tmp_path / "first" / "training").glob("checkpoint-*"), *(tmp_path / "first" / "training").glob(".*.tmp")]
+    assert all(checkpoints.read_mark(folder) is not None for folder in left), left
+    same(whole, tmp_path / "second")
+
+
+def test_no_memory_says_what_to_change_and_leaves_no_half(world, tmp_path, monkeypatch):
+    """The allocation is real, and too large."""
+    from stiltgrid.training.trainer import GridTrainer
+
+    folder, data = world
+    real, out = GridTrainer.compute_loss, tmp_path / "run"
+
+    def greedy(self, *args, **kwargs):
+        if self.state.global_step == 3:
+            torch.empty(1 << 50)
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(GridTrainer, "compute_loss", greedy)
+    recipe, execution = tiny.recipe("text2text", [NLI]), {**SINGLE, "checkpoint_steps": 2}
+    arguments = (recipe, data, folder / "text2text", folder / "text2text", out)
+    with pytest.raises(StiltgridError), noting_failure(out):
+        run(*arguments, execution)
+    reason = read_json(out / "failed.json")["reason"]
+    assert "out of host memory" in reason
+    for way in ("micro_batch_size", "gradient_checkpointing: true", "zero3", "mem_mb"):
+        assert way in reason
+    assert [p.name for p in (out / "training").glob("checkpoint-*")] == ["checkpoint-2"]
+    monkeypatch.undo()
+    with noting_failure(out):
+        run(*arguments, {**execution, "micro_batch_size": 2, "gradient_checkpointing": True})
+    assert not (out / "failed.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "execution", "says", "not_said"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), {"micro_batch_size": 4}, "now 4", "mem_mb"),
+        (torch.OutOfMemoryError("x"), {**ZERO3, "micro_batch_size": 1}, "offload: true", "micro_batch_size"),
+        (MemoryError(), {"gradient_checkpointing": True}, "mem_mb", "gradient_checkpointing"),
+        (OSError(12, "Cannot allocate memory"), {**ZERO3, "offload": True}, "offload: false", "strategy: zero3"),
+    ],
+)
+def test_the_advice_fits_the_run(tmp_path, error, execution, says, not_said):
+    with pytest.raises(StiltgridError, match=r"out of (device|host) memory") as found:
+        _explain_memory(tmp_path, error, execution)
+    assert says in str(found.value) and not_said not in str(found.value)
+    _explain_memory(tmp_path, RuntimeError("another fault"), execution)
+
+
+def test_two_training_checkpoints_are_the_most(world, tmp_path, monkeypatch):
+    folder, data = world
+    real, seen = checkpoints.mark, []
+
+    def mark(place, state):
+        real(place, state)
+        seen.append(sorted(checkpoints.step_of(p) for p in place.parent.glob("checkpoint-*")))
+
+    monkeypatch.setattr(checkpoints, "mark", mark)
+    recipe = tiny.recipe("text2text", [NLI])
+    out = tmp_path / "run"
+    run(recipe, data, folder / "text2text", folder / "text2text", out, {**SINGLE, "checkpoint_steps": 1})
+    assert seen == [[1], [1, 2], [2, 3], [3, 4], [4, 5]]
+
+
+def test_pruning_keeps_the_newest_that_is_whole(tmp_path):
+    for step in (2, 4, 6, 10):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if step != 6:
+            checkpoints.mark(tmp_path / f"checkpoint-{step}", {"history": []})
+    (tmp_path / "checkpoint-10" / checkpoints.MARKER).write_text("{")
+    checkpoints.prune(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-4"]
+    checkpoints.prune(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-4"]
+
+
+@pytest.mark.slow
+def test_zero3_interrupted_and_resumed_is_zero3_uninterrupted(world, tmp_path):
+    """Data order, learning rate, each rank's dropout, the optimizer's shards: bit for bit."""
+    status, log = ended(call(world, tmp_path / "whole", ZERO3))
+    assert status == 0, log[-3000:]
+    status, log = ended(call(world, tmp_path / "run", ZERO3, die=12))
+    assert status != 0
+    assert checkpoints.read_mark(tmp_path / "run" / "training" / "checkpoint-12") is None
+    status, log = ended(call(world, tmp_path / "run", ZERO3))
+    assert status == 0, log[-3000:]
+    assert "resumed from step 8" in log
+    same(tmp_path / "whole", tmp_path / "run")
+    # nor can its shards be continued by another number of ranks: said, and begun again
+    ended(call(world, tmp_path / "other", ZERO3, die=12))
+    status, log = ended(call(world, tmp_path / "other"))
+    assert status == 0 and "cannot be continued by single on 1; starting again" in log, log[-3000:]
+
+
+@pytest.mark.slow
+def test_a_run_on_two_devices_is_continued_by_one_and_the_other_way_round(world, tmp_path):
+    """Without dropout, which each rank draws for itself, the same losses but for rounding."""
+    status, log = ended(call(world, tmp_path / "whole", dropout=0.0))
+    assert status == 0, log
+    for name, first, second in (("down", DDP, SINGLE), ("up", SINGLE, DDP)):
+        out = tmp_path / name
+        assert ended(call(world, out, first, die=12, dropout=0.0))[0] != 0
+        status, log = ended(call(world, out, second, dropout=0.0))
+        assert status == 0 and "resumed from step 8" in log, log[-3000:]
+        losses = [[x["loss"] for x in lines(place) if "loss" in x] for place in (tmp_path / "whole", out)]
+        assert len(losses[1]) == 20
+        assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+def test_the_note_of_an_earlier_attempt_does_not_outlive_the_next_beginning(tmp_path):
+    write_json(tmp_path / "failed.json", {"reason": "of yesterday"})
+    with pytest.raises(KeyboardInterrupt), noting_failure(tmp_path):
+        assert not (tmp_path / "failed.json").exists()
+        raise KeyboardInterrupt
+    assert not (tmp_path / "failed.json").exists()
+
+
+@pytest.mark.parametrize("order", [("0", "1"), ("1", "0")])
+def test_the_rank_that_knows_the_cause_is_believed(tmp_path, monkeypatch, order):
+    """Whichever comes first: a plain error is the cause, a broken connection its consequence."""
+    monkeypatch.setattr(failures, "OTHER_RANKS_WAIT", 0.0)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    plain = {"0": RuntimeError("Connection closed by peer"), "1": StiltgridError("out of device memory")}
+    for rank in order:
+        monkeypatch.setenv("RANK", rank)
+        # as both enter before either fails
+        note = read_json(tmp_path / "failed.json") if (tmp_path / "failed.json").exists() else None
+        with pytest.raises(type(plain[rank])), noting_failure(tmp_path):
+            if note is not None:
+                write_json(tmp_path / "failed.json", note)
+            raise plain[rank]
+    assert read_json(tmp_path / "failed.json")["reason"] == "out of device memory"
+
+
+def test_a_second_process_leaves_the_firsts_lock_as_it_is(world, tmp_path):
+    from stiltgrid.train import _lock
+
+    held = _lock(tmp_path / "run")
+    about = read_json(tmp_path / "run" / LOCK)
+    assert about["pid"] == os.getpid()
+    with pytest.raises(StiltgridError, match="another process is training here"):
+        _lock(tmp_path / "run")
+    assert read_json(tmp_path / "run" / LOCK) == about
+    held.close()
