@@ -4,6 +4,7 @@
 #   snakemake --configfile config/demo.yaml        the offline miniature
 #   snakemake --profile slurm                      on a SLURM cluster
 #   snakemake status | plan | tables | preview     what is done; what is left and its cost; tables; tables of what is there
+#   snakemake power                                the smallest effects that the grid would detect
 #   snakemake submission                           every arm's predictions in the leaderboard's layout
 #   snakemake rescore                              scores again from saved predictions, without a model
 import json

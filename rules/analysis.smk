@@ -1,4 +1,5 @@
-# Every cell's scores in one tidy table: the only source of what follows.
+# From scores to answers: every cell in one tidy table, resamples a target, every declared comparison estimated.
+import time
 
 
 rule collect:
@@ -22,3 +23,75 @@ rule collect:
         "collect: all scores of grid {GRID.config.grid}"
     shell:
         'python "$STILTGRID_SCRIPTS/collect.py" --config "$STILTGRID_CONFIG" --out {output} > {log} 2>&1'
+
+
+rule bootstrap:
+    input:
+        W.statistics,
+    output:
+        PATHS.bootstrap("{target}"),
+    log:
+        f"{PATHS.root}/logs/bootstrap/{{target}}.log",
+    benchmark:
+        f"{PATHS.root}/benchmarks/bootstrap/{{target}}.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        resampling=W.resampling_params,
+    message:
+        "bootstrap: {wildcards.target}, all runs and languages"
+    shell:
+        'python "$STILTGRID_SCRIPTS/bootstrap.py" --config "$STILTGRID_CONFIG" --target {wildcards.target}'
+        " --out $(dirname {output}) > {log} 2>&1"
+
+
+rule contrasts:
+    input:
+        scores=PATHS.scores,
+        bootstrap=W.bootstraps(),
+    output:
+        PATHS.contrasts,
+        PATHS.headline,
+    log:
+        f"{PATHS.root}/logs/contrasts.log",
+    benchmark:
+        f"{PATHS.root}/benchmarks/contrasts.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        grid=W.grid_digest(),
+        declaration=W.declaration_digest(),
+    message:
+        "contrasts: gains, interactions and their averages"
+    shell:
+        'python "$STILTGRID_SCRIPTS/contrasts.py" --config "$STILTGRID_CONFIG" --scores {input.scores} > {log} 2>&1'
+
+
+# as the targets of ops.smk: for reading, never an input, and never up to date
+rule power:
+    output:
+        f"{PATHS.root}/power.md",
+    log:
+        f"{PATHS.root}/logs/power.log",
+    benchmark:
+        f"{PATHS.root}/benchmarks/power.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        asked=time.time(),
+    message:
+        "power: the smallest effects that this grid would detect, in {PATHS.root}/power.md"
+    shell:
+        'python "$STILTGRID_SCRIPTS/power.py" --config "$STILTGRID_CONFIG" --out {output} 2> >(tee {log} >&2)'

@@ -67,7 +67,10 @@ rule preview:
         "preview: tables of what is there, in {PATHS.root}/preview"
     shell:
         '( python "$STILTGRID_SCRIPTS/collect.py" --config "$STILTGRID_CONFIG" --partial --out {output.scores}'
-        ' && python "$STILTGRID_SCRIPTS/tables.py" --config "$STILTGRID_CONFIG" --scores {output.scores} --out $(dirname {output.table}) --show )'
+        " && folder=$(dirname {output.table})"
+        ' && python "$STILTGRID_SCRIPTS/bootstrap.py" --config "$STILTGRID_CONFIG" --scores {output.scores} --replicates 500 --out $folder'
+        ' && python "$STILTGRID_SCRIPTS/contrasts.py" --config "$STILTGRID_CONFIG" --scores {output.scores} --bootstrap $folder --out $folder'
+        ' && python "$STILTGRID_SCRIPTS/tables.py" --config "$STILTGRID_CONFIG" --scores {output.scores} --contrasts $folder --out $folder --show )'
         " 2> >(tee {log} >&2)"
 
 

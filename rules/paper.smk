@@ -1,9 +1,10 @@
-# Tables: renderings of analysis/, they compute nothing but means.
+# Tables: renderings of analysis/, they compute nothing but means of scores.
 
 
 rule build_tables:
     input:
-        PATHS.scores,
+        scores=PATHS.scores,
+        contrasts=[PATHS.contrasts, PATHS.headline],
     output:
         W.table_files(),
     log:
@@ -18,7 +19,9 @@ rule build_tables:
         runtime=10,
     params:
         grid=W.grid_digest(),
+        declaration=W.declaration_digest(),
     message:
         "tables: {PATHS.tables}"
     shell:
-        'python "$STILTGRID_SCRIPTS/tables.py" --config "$STILTGRID_CONFIG" --scores {input} > {log} 2>&1'
+        'python "$STILTGRID_SCRIPTS/tables.py" --config "$STILTGRID_CONFIG" --scores {input.scores}'
+        " --contrasts $(dirname {input.contrasts[0]}) > {log} 2>&1"

@@ -21,6 +21,7 @@ has one row with its main metric.
 | recipe_hash      | string | of the run, 64 hex digits; empty without a score                           |
 | data_fingerprint | string | of the test file, 64 hex digits; empty without a score                     |
 | invalid ...      | double | the shares of `diagnostics.DIAGNOSTICS`, percent; NaN: not applicable      |
+| collapsed        | bool   | did the run learn nothing (`collapse`)? Its score is data like any other   |
 """
 
 import json
@@ -58,6 +59,7 @@ COLUMNS = {
     "recipe_hash": "string",
     "data_fingerprint": "string",
     **dict.fromkeys(DIAGNOSTICS, "float64"),
+    "collapsed": "bool",
 }
 """Column -> pandas type."""
 
@@ -157,7 +159,7 @@ def collect(grid: Grid, *, partial: bool) -> "pd.DataFrame":
         if state.status != "done":
             nothing = [math.nan] * len(DIAGNOSTICS)
             score = (task.metrics[0], True, math.nan, None, None)
-            rows.append((*identity, *score, state.status, state.reason, "", "", *nothing))
+            rows.append((*identity, *score, state.status, state.reason, "", "", *nothing, False))
             continue
         record = read_score(path, cell)
         if record["task"] != task.name:
@@ -192,6 +194,7 @@ def collect(grid: Grid, *, partial: bool) -> "pd.DataFrame":
                     record["recipe_hash"],
                     record["data_fingerprint"],
                     *(math.nan if (share := record["diagnostics"][d]) is None else float(share) for d in DIAGNOSTICS),
+                    state.collapsed,
                 )
             )
     if lacking and not partial:

@@ -99,6 +99,20 @@ class Paths:
         """Every cell's scores, tidy: the only source of the tables."""
         return f"{self.root}/analysis/scores.parquet"
 
+    def bootstrap(self, target: str) -> str:
+        """Every run of a target scored on resamples of its test examples."""
+        return f"{self.root}/analysis/bootstrap/{target}.npz"
+
+    @property
+    def contrasts(self) -> str:
+        """Every declared comparison, estimated."""
+        return f"{self.root}/analysis/contrasts.parquet"
+
+    @property
+    def headline(self) -> str:
+        """The answer to the grid's question."""
+        return f"{self.root}/analysis/headline.json"
+
     @property
     def tables(self) -> str:
         """The folder of tables."""

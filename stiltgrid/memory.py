@@ -79,6 +79,7 @@ class Setup:
         nodes: hosts that share the devices evenly.
         offload: is the optimizer's state kept on the hosts?
         rank: of LoRA's adapters.
+        sharded: are LoRA's frozen weights shared by the devices, as under ZeRO-3?
     """
 
     title: str
@@ -89,6 +90,7 @@ class Setup:
     nodes: int = 1
     offload: bool = False
     rank: int = 16
+    sharded: bool = False
 
 
 SETUPS = (
@@ -221,7 +223,11 @@ def reckon(
         return Memory(2 * share, 2 * share, 12 * share + step, gathered, acts, RESERVE, 2 * share * a_node)
     if setup.strategy == "lora":
         small = adapters(shape, setup.rank)
-        return Memory(2 * parameters + 4 * small, 4 * small, 8 * small, 0, acts, RESERVE, 4 * parameters * a_node)
+        share, gathered = parameters, 0.0
+        if setup.sharded and setup.devices > 1:
+            share, gathered = parameters / setup.devices, max(2 * LIVE, 2 * shape.largest)
+        # loaded in bf16, in host memory first
+        return Memory(2 * share + 4 * small, 4 * small, 8 * small, gathered, acts, RESERVE, 2 * share * a_node)
     bucket = 4 * parameters if setup.strategy == "ddp" else 0
     # float32 weights are loaded in host memory first
     return Memory(6 * parameters, 4 * parameters + bucket, 8 * parameters, 0, acts, RESERVE, 4 * parameters * a_node)
@@ -271,6 +277,10 @@ def own_setup(grid: Grid, model: str) -> Setup:
     row = grid.config.models[model]
     execution, tflops = row.execution, row.cost.device_tflops if row.cost else 0.0
     title = f"this config: {execution.devices} x {execution.strategy}{', offload' if execution.offload else ''}"
+    if row.lora is not None:
+        sharded = execution.strategy == "zero3"
+        nodes, rank = getattr(row.resources, "nodes", 1), row.lora.rank
+        return Setup(f"{title}, LoRA", "lora", execution.devices, None, tflops, nodes, rank=rank, sharded=sharded)
     nodes = getattr(row.resources, "nodes", 1)
     return Setup(title, execution.strategy, execution.devices, None, tflops, nodes, execution.offload)
 

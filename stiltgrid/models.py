@@ -8,6 +8,7 @@ import contextlib
 import inspect
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ import torch
 from torch import nn
 from transformers import AutoConfig
 
-from stiltgrid import sharded
+from stiltgrid import adapters, sharded
 from stiltgrid.artifacts import file_sha256, read_json, replacing, write_json
 from stiltgrid.encoder import EncoderWithHeads, Head
 from stiltgrid.errors import StiltgridError
+from stiltgrid.placement import FLOAT32, Placement, placed
 from stiltgrid.tasks.registry import TaskRow
 from stiltgrid.untied import T5Tied, UntiedMT5, text2text_class
 
@@ -57,12 +59,13 @@ def dropout_rates(folder: Path | str, rate: float | None = None) -> dict[str, fl
     return {key: getattr(config, key) if rate is None else rate for key in DROPOUT if hasattr(config, key)}
 
 
-def load_text2text(folder: Path | str, dropout: Rates | None = None) -> nn.Module:
-    """Load an untied mT5 (or T5) in float32.
+def load_text2text(folder: Path | str, dropout: Rates | None = None, placement: Placement = FLOAT32) -> nn.Module:
+    """Load an untied mT5 (or T5).
 
     Args:
         folder: Hugging Face configuration and weights.
         dropout: replaces rates of the folder's configuration (see `dropout_rates`).
+        placement: type and device of the weights; under ZeRO-3 DeepSpeed decides.
 
     Raises:
         StiltgridError: if it is not T5-like, weights are missing or damaged, or the output matrix is not the
@@ -70,7 +73,7 @@ def load_text2text(folder: Path | str, dropout: Rates | None = None) -> nn.Modul
     """
     folder = Path(folder)
     config = _config(folder, dropout)
-    model = _from_pretrained(text2text_class(config, folder), folder, config)
+    model = _from_pretrained(text2text_class(config, folder), folder, config, placement)
     check_head(model, folder)
     return model
 
@@ -129,7 +132,7 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _from_pretrained(cls: type, folder: Path, config: Any, **extra: Any) -> nn.Module:
+def _from_pretrained(cls: type, folder: Path, config: Any, placement: Placement, **extra: Any) -> nn.Module:
     from safetensors import SafetensorError
     from transformers.integrations import is_deepspeed_zero3_enabled
 
@@ -137,9 +140,11 @@ def _from_pretrained(cls: type, folder: Path, config: Any, **extra: Any) -> nn.M
         # the library's own loading would hold all weights in the first rank
         if is_deepspeed_zero3_enabled() and (model := sharded.load(cls, folder, config, **extra)) is not None:
             return model
+        if placement.devices is not None:
+            extra["device_map"] = placement.devices
         with _quiet():
             model, found = cls.from_pretrained(
-                folder, config=config, dtype=torch.float32, output_loading_info=True, local_files_only=True, **extra
+                folder, config=config, dtype=placement.dtype, output_loading_info=True, local_files_only=True, **extra
             )
     except (SafetensorError, OSError, EOFError) as error:
         raise StiltgridError(
@@ -153,12 +158,13 @@ def _from_pretrained(cls: type, folder: Path, config: Any, **extra: Any) -> nn.M
     return model
 
 
-def load_encoder(folder: Path | str, dropout: Rates | None = None) -> nn.Module:
-    """Load an encoder in float32, of a T5-like model only that half, without the pooler that no head here reads.
+def load_encoder(folder: Path | str, dropout: Rates | None = None, placement: Placement = FLOAT32) -> nn.Module:
+    """Load an encoder, of a T5-like model only that half, without the pooler that no head here reads.
 
     Args:
         folder: Hugging Face configuration and weights.
         dropout: replaces rates of the folder's configuration (see `dropout_rates`).
+        placement: type and device of the weights; under ZeRO-3 DeepSpeed decides.
 
     Raises:
         StiltgridError: if weights are missing or damaged.
@@ -171,7 +177,7 @@ def load_encoder(folder: Path | str, dropout: Rates | None = None) -> nn.Module:
     cls = halves.get(config.model_type) or MODEL_MAPPING[type(config)]
     # a layer that takes no part in the loss would make DDP wait for its gradient
     bare = {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(cls).parameters else {}
-    return _from_pretrained(cls, folder, config, **bare)
+    return _from_pretrained(cls, folder, config, placement, **bare)
 
 
 def load_heads(
@@ -180,6 +186,7 @@ def load_heads(
     pooling: str,
     seed: int,
     dropout: Rates | None = None,
+    placement: Placement = FLOAT32,
 ) -> EncoderWithHeads:
     """Load an encoder and put new heads on it.
 
@@ -189,13 +196,17 @@ def load_heads(
         pooling: "first" or "mean".
         seed: of the heads' initial numbers.
         dropout: replaces rates of the folder's configuration (see `dropout_rates`).
+        placement: of the encoder; the heads are trained, so they are float32 but under ZeRO-3.
     """
-    encoder = load_encoder(folder, dropout)
+    encoder = load_encoder(folder, dropout, placement)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         config = encoder.config
         own = getattr(config, "hidden_dropout_prob", getattr(config, "dropout_rate", 0.1))
-        return EncoderWithHeads(encoder, rows, pooling, own)
+        model = EncoderWithHeads(encoder, rows, pooling, own)
+    if not sharded.partitioned(encoder):
+        model.heads.float()
+    return model
 
 
 def freeze(model: nn.Module, what: str) -> None:
@@ -219,7 +230,8 @@ def save_model(model: nn.Module, folder: Path | str, write: bool = True) -> None
 
     Text2text: `config.json`, `model.safetensors`, or several files and an index where it is large. Heads: the same
     under `encoder/`, `heads.safetensors`, `heads.json`. (Not `save_pretrained`, which imports DeepSpeed for a second
-    and a half and hides files from colleagues by mode 0600.)
+    and a half and hides files from colleagues by mode 0600.) A model with adapters: these in place of the frozen
+    weights (`stiltgrid.adapters`).
 
     Args:
         model: the unwrapped model; every rank calls this where it is partitioned.
@@ -242,8 +254,13 @@ def save_model(model: nn.Module, folder: Path | str, write: bool = True) -> None
         if write:
             tasks = {n: {"kind": r.kind, "labels": list(r.labels)} for n, r in model.rows.items()}
             write_json(folder / "heads.json", {"pooling": model.pooling, "tasks": tasks})
-            (folder / "encoder").mkdir(exist_ok=True)
+    if adapters.has(model):
+        adapters.save(model, folder, write)
+        return
+    if isinstance(model, EncoderWithHeads):
         model, folder = model.encoder, folder / "encoder"
+        if write:
+            folder.mkdir(exist_ok=True)
     copies = getattr(model, "_tied_weights_keys", None) or {}
     state = {name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if name not in copies}
     sharded.save(state, folder, write)
@@ -253,30 +270,69 @@ def save_model(model: nn.Module, folder: Path | str, write: bool = True) -> None
         write_json(folder / "config.json", config)
 
 
-def load_saved(folder: Path | str, family: str) -> nn.Module:
-    """Load a fine-tuned model, in evaluation mode, float32.
+def load_saved(
+    folder: Path | str,
+    family: str,
+    pretrained: Path | str | None = None,
+    placement: Placement | None = None,
+) -> nn.Module:
+    """Load a fine-tuned model, in evaluation mode.
 
     Args:
         folder: what `save_model` wrote.
         family: "text2text" or "heads".
+        pretrained: folder of the pretrained manifest; needed where adapters were saved.
+        placement: type and device of the weights; None: as `stiltgrid.placement.placed`. Frozen weights below
+            adapters always have the type that these were trained on.
 
     Raises:
-        StiltgridError: if weights are missing or damaged.
+        StiltgridError: if weights are missing or damaged, or adapters are of another pretrained model.
     """
     folder = Path(folder)
+    chain = adapters.read(folder)
+    whole = folder if family == "text2text" else folder / "encoder"
+    if chain is not None:
+        whole = _frozen_below(chain, folder, pretrained)
+    placement = placed(folder, whole) if placement is None else placement
+    if chain is not None:
+        placement = replace(placement, dtype=chain.dtype)
     if family == "text2text":
-        return load_text2text(folder).eval()
+        model: Any = load_text2text(whole, placement=placement)
+    else:
+        model = _with_saved_heads(folder, load_encoder(whole, placement=placement), chain is not None)
+    if chain is not None:
+        adapters.attach(model, chain)
+    return model.eval()
+
+
+def _frozen_below(chain: adapters.Chain, folder: Path, pretrained: Path | str | None) -> Path:
+    if pretrained is None:
+        raise StiltgridError(f"{folder}: holds adapters alone; the pretrained model below them was not named")
+    if (found := read_json(Path(pretrained) / "manifest.json")["digest"]) != chain.pretrained:
+        raise StiltgridError(
+            f"{folder}: adapters of the pretrained model {chain.pretrained[:12]}, but {pretrained} is {found[:12]}; "
+            "train again"
+        )
+    return pretrained_folder(pretrained)
+
+
+def _with_saved_heads(folder: Path, encoder: nn.Module, own_type: bool) -> EncoderWithHeads:
+    """Put saved heads on an encoder, in their own type (on frozen weights) or the encoder's."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     about = read_json(folder / "heads.json")
     heads = {name: Head(h["kind"], tuple(h["labels"])) for name, h in about["tasks"].items()}
-    model = EncoderWithHeads(load_encoder(folder / "encoder"), heads, about["pooling"], 0.0)
+    model = EncoderWithHeads(encoder, heads, about["pooling"], 0.0)
     try:
-        model.heads.load_state_dict(load_file(folder / "heads.safetensors"))
+        state = load_file(folder / "heads.safetensors")
+        if own_type:
+            model.heads.to(next(iter(state.values())).dtype)
+        model.heads.load_state_dict(state)
     except (SafetensorError, OSError) as error:
         raise StiltgridError(f"{folder}/heads.safetensors: truncated or damaged ({error}); train again") from None
-    return model.eval()
+    model.heads.to(next(encoder.parameters()).device)
+    return model
 
 
 def pretrained_folder(directory: Path | str) -> Path:

@@ -4,7 +4,8 @@ Arithmetic
 ----------
 *Work of a training run.* FLOP = 6 x compute_parameters x tokens x examples, with examples = epochs x rows, or
 max_steps x batch_size; rows = the sum over the run's tasks of min(train_examples, rows of the training file);
-tokens = min(tokens_per_example, max_input_length). 6 is 2 for the forward and 4 for the backward pass; dev
+tokens = min(tokens_per_example, max_input_length). 6 is 2 for the forward and 4 for the backward pass, which with
+`lora` is 2, for frozen weights have no gradients; dev
 evaluations, padding and recomputed activations are not counted apart, they belong to `utilisation`.
 
 *Work of prediction.* FLOP = 2 x compute_parameters x tokens x rows of the test file, a cell.
@@ -43,6 +44,7 @@ from stiltgrid.artifacts import read_json
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import sidecar
 from stiltgrid.grid import Arm, Cell, DataFile, Grid, Run
+from stiltgrid.memory import adapters, shape_of
 from stiltgrid.predictions import read_metadata
 from stiltgrid.recipes import training_recipe
 from stiltgrid.status import State, cell_states, recipe_difference
@@ -226,7 +228,8 @@ class _Costs:
         if measured := self.seconds.get((model, phase, name)):
             return Estimate(_mean(measured) / 3600, f"measured n={len(measured)}")
         tokens = self.tokens(model, arm, target, seed)
-        return self._estimate(model, None if tokens is None else 6 * tokens)
+        flop = 6 if self.grid.config.models[model].lora is None else 4
+        return self._estimate(model, None if tokens is None else flop * tokens)
 
     def tokens(self, model: str, arm: str, target: str | None, seed: int) -> float | None:
         """Return the input tokens that a training run reads; None if its rows are not known."""
@@ -265,17 +268,22 @@ class _Costs:
         parameters = row.cost.parameters if row.cost else pretrained.get("parameters")
         arm, target = next(iter(self.grid.config.intermediates)), next(iter(self.grid.config.targets))
         training = training_recipe(self.grid, model, arm, target, 1)["training"]
+        trained = parameters
+        if row.lora is not None:
+            # a target's checkpoint holds phase (ii)'s adapters, too
+            shape = shape_of(self.grid, model)
+            trained = None if shape is None else 2 * adapters(shape, row.lora.rank)
         each, basis = None, "unknown"
         if measured := self.weights.get(model):
             each, basis = _mean(measured), f"measured n={len(measured)}"
-        elif parameters:
+        elif trained:
             half = training["precision"] == "bf16"
             half = half or (training["precision"] == "auto" and row.execution.strategy == "zero3")
-            each, basis = (2 if half else 4) * parameters, "estimated"
+            each, basis = (2 if half else 4) * trained, "estimated"
         transient = None
-        if parameters and each is not None:
+        if trained and each is not None:
             best = 2 if training["selection"] == "best_dev" else 0
-            transient = 2 * TRAINING_CHECKPOINT_BYTES * parameters + best * each
+            transient = 2 * TRAINING_CHECKPOINT_BYTES * trained + best * each
         kept = {"all": arms + runs, "intermediate": arms, "none": 0}[row.storage]
         # what is in training, or waits for its predictions, is one more
         most = {"all": arms + runs, "intermediate": arms + 1, "none": arms + 1}[row.storage]

@@ -124,11 +124,14 @@ class Predictor:
         self.precision = manifest["execution"]["precision"]
         if self.precision == "bf16" and not computes_bf16():
             log.warning("predicting in bf16, as the run was trained; this machine has no instructions for it: slow")
+        # weights that are bf16 throughout, as DeepSpeed trains them, are computed with as they are, as its dev was
+        held = {str(parameter.dtype) for parameter in model.parameters()}
+        self._autocast = "fp32" if held == {"torch.bfloat16"} else self.precision
         self._formulation = formulation(manifest["recipe"]["model"]["family"])
 
     @classmethod
     def load(cls, checkpoint: Path | str, pretrained: Path | str, threads: int | None = None) -> "Predictor":
-        """Load a checkpoint's weights and its pretrained model's tokenizer.
+        """Load a checkpoint's weights and its pretrained model's tokenizer, onto the GPUs if there are any.
 
         Args:
             checkpoint: folder of a finished run.
@@ -146,9 +149,8 @@ class Predictor:
         if threads is not None:
             torch.set_num_threads(threads)
             limit_threads(threads)
-        model = load_saved(Path(checkpoint) / "weights", manifest["recipe"]["model"]["family"])
-        if torch.cuda.is_available():
-            model = model.to("cuda")
+        weights = Path(checkpoint) / "weights"
+        model = load_saved(weights, manifest["recipe"]["model"]["family"], pretrained)
         return cls(manifest, model, load_tokens(pretrained_folder(pretrained)))
 
     def predict(
@@ -190,6 +192,6 @@ class Predictor:
             task.name,
             examples,
             batch_size,
-            self.precision,
+            self._autocast,
             progress=progress,
         )

@@ -93,11 +93,15 @@ def training_recipe(grid: Grid, model: str, intermediate: str, target: str | Non
                 "are scored (in parallel sets the other languages are their translations); set selection: last_step"
             )
     values = training.model_dump()
-    freeze = values.pop("freeze")
+    about = {"name": model, "family": row.family, "pooling": row.pooling, "freeze": values.pop("freeze")}
+    if row.lora is not None:
+        # where there is no adapter yet, nothing is merged or stacked
+        first = target is None or not grid.arm_tasks[intermediate]
+        about["lora"] = row.lora.model_dump(mode="json", exclude={"phases"} if first else None)
     return {
         "version": RECIPE_VERSION,
         "phase": "intermediate" if target is None else "target",
-        "model": {"name": model, "family": row.family, "pooling": row.pooling, "freeze": freeze},
+        "model": about,
         "tasks": names,
         "formulation": formulation_of(names),
         "mixing": config.intermediates[intermediate].mixing if target is None else "proportional",

@@ -84,7 +84,33 @@ class Execution(Block):
     threads: int = Field(1, ge=1, description="CPU threads a process")
     checkpoint_minutes: float = Field(15, gt=0, description="minutes between training checkpoints")
     gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass")
-    offload: bool = Field(False, description="ZeRO-3: keep optimizer state and parameters in host memory")
+    offload: bool = Field(False, description="ZeRO-3: keep the optimizer's state in host memory")
+    offload_parameters: bool = Field(False, description="ZeRO-3: keep the parameters in host memory, too")
+
+    @model_validator(mode="after")
+    def _offloaded(self) -> "Execution":
+        if (self.offload or self.offload_parameters) and self.strategy != "zero3":
+            raise ValueError(f"execution.offload: needs strategy zero3, found {self.strategy}")
+        return self
+
+
+class Lora(Block):
+    """Low-rank adapters on a frozen model, instead of fine-tuning all of it: another method, so part of the recipe."""
+
+    rank: int = Field(16, ge=1, description="rank of an adapter")
+    alpha: float = Field(32, gt=0, description="an adapter's product is multiplied by alpha / rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on an adapter's input")
+    targets: tuple[str, ...] | None = Field(
+        None, description="names of the linear layers that get adapters; null: all queries and values"
+    )
+    phases: Literal["merge", "stack"] = Field(
+        "merge",
+        description="phase (iii): `merge` adds phase (ii)'s adapters to the frozen weights; `stack` keeps them apart, "
+        "frozen; both then train new ones",
+    )
+    weights: Literal["auto", "bf16", "fp32"] = Field(
+        "auto", description="the frozen weights; `auto`: bf16 on a GPU where `precision` is bf16, else fp32"
+    )
 
 
 class Cost(Block):
@@ -143,6 +169,7 @@ class Model(Block):
         " What is asked for later is trained again, as `plan` says",
     )
     training: TrainingOverride = Field(default_factory=TrainingOverride, description="hyperparameters of this model")
+    lora: Lora | None = Field(None, description="train adapters only; null: all weights. A column of its own")
     execution: Execution = Field(default_factory=Execution)
     resources: Resources = Field(default_factory=Resources)
     cost: Cost | None = Field(None, description="for `plan`")
@@ -248,6 +275,43 @@ class SubmissionOptions(Block):
     )
 
 
+class Power(Block):
+    """What `snakemake power` reckons with before there are scores."""
+
+    seed_sd: dict[Name, Annotated[float, Field(ge=0)]] = Field(
+        {}, description="model -> standard deviation between seeds of a target's mean over languages, in points"
+    )
+    baseline_sd: dict[Name, Annotated[float, Field(ge=0)]] = Field(
+        {}, description="the same for the `none` row; a model that is not named: as `seed_sd`"
+    )
+    disagreement: float = Field(
+        0.1, ge=0, le=1, description="share of the test examples that two seeds answer differently"
+    )
+    checkpoint: float = Field(
+        0.0, ge=0, le=1, description="share of the seed variance that targets share: the intermediate checkpoint's"
+    )
+
+
+class Analysis(Block):
+    """What is asked of the scores, declared before there are any. Changing it reruns no training and no prediction."""
+
+    small: str | None = Field(None, description="the model whose gain is subtracted; null: the first of `models`")
+    large: str | None = Field(None, description="the model whose gain it is subtracted from; null: the last")
+    singles: tuple[str, ...] | None = Field(
+        None, min_length=1, description="intermediates of the headline; null: all but the baseline and mixtures"
+    )
+    metrics: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        {}, description="target -> metrics whose mean is its score; a target that is not named: its main metric"
+    )
+    alpha: float = Field(0.05, gt=0, lt=1, description="level of the headline and of Holm's families; 1 - coverage")
+    q: float = Field(0.05, gt=0, lt=1, description="false discovery rate of the gains' daggers")
+    allow_partial: bool = Field(
+        False, description="averages over what is complete in both models, and say of how much; else they are refused"
+    )
+    replicates: int = Field(2000, ge=100, description="bootstrap draws of the test examples")
+    power: Power = Field(default_factory=Power, description="for `snakemake power`")
+
+
 class Config(Block):
     """The whole config of one grid."""
 
@@ -262,6 +326,7 @@ class Config(Block):
     intermediates: dict[Name, Intermediate] = Field(min_length=1, description="the intermediate arms")
     targets: dict[Name, Target] = Field(min_length=1, description="the target tasks")
     submission: SubmissionOptions = Field(default_factory=SubmissionOptions, description="export for a leaderboard")
+    analysis: Analysis = Field(default_factory=Analysis, description="which comparisons are made, how they are tested")
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":
@@ -289,6 +354,24 @@ class Config(Block):
         for name in self.sources:
             if name not in suites and name not in tasks():
                 raise ValueError(f"sources: {name!r} is no suite or task; {nearest(name, suites | set(tasks()))}")
+        return self
+
+    @model_validator(mode="after")
+    def _analysed(self) -> "Config":
+        asked = self.analysis
+        named = [("small", asked.small, self.models), ("large", asked.large, self.models)]
+        named += [("singles", name, self.intermediates) for name in asked.singles or ()]
+        named += [("metrics", name, self.targets) for name in asked.metrics]
+        named += [("power.seed_sd", name, self.models) for name in asked.power.seed_sd]
+        named += [("power.baseline_sd", name, self.models) for name in asked.power.baseline_sd]
+        for key, name, allowed in named:
+            if name is not None and name not in allowed:
+                raise ValueError(f"analysis.{key}: unknown name {name!r}; {nearest(name, allowed)}")
+        for target, names in asked.metrics.items():
+            own = task(self.targets[target].task).metrics
+            for name in names:
+                if name not in own:
+                    raise ValueError(f"analysis.metrics.{target}: unknown metric {name!r}; {nearest(name, own)}")
         return self
 
 

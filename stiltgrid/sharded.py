@@ -166,15 +166,39 @@ def _copy(stored: Any, parameter: Tensor, where: str) -> int:
     shape = tuple(getattr(parameter, "ds_shape", parameter.shape))
     if shape_of(stored) != shape:
         raise StiltgridError(f"{where} has shape {shape_of(stored)}, the configuration says {shape}")
-    part, start, stop = parameter.reshape(-1), 0, parameter.numel()
-    if hasattr(parameter, "ds_tensor"):
-        part = parameter.ds_tensor
-        start = part.numel() * parameter.ds_zero_partition_rank
-        stop = min(start + part.numel(), parameter.ds_numel)
+    part, start, stop = _own_part(parameter)
     for at in range(start, stop, AT_ONCE):
         end = min(at + AT_ONCE, stop)
         part[at - start : end - start].copy_(flat(stored, at, end))
-    return max(0, stop - start) * 4
+    return (stop - start) * 4
+
+
+def partitioned(model: nn.Module) -> bool:
+    """Tell whether a model's parameters are shared out over ranks."""
+    return any(hasattr(parameter, "ds_id") for parameter in model.parameters())
+
+
+@torch.no_grad()
+def add(parameter: Tensor, change: Tensor) -> None:
+    """Add a whole matrix (float32, on the host) to a parameter, each rank to its own part; rounded once.
+
+    Args:
+        parameter: whole, or partitioned by ZeRO-3.
+        change: of the parameter's whole shape.
+    """
+    part, start, stop = _own_part(parameter)
+    mine = change.reshape(-1)[start:stop].to(part.device)
+    held = part[: stop - start]
+    held.copy_((held.float() + mine).to(held.dtype))
+
+
+def _own_part(parameter: Tensor) -> tuple[Tensor, int, int]:
+    """Return what this rank holds of a parameter, flat, and which of its numbers these are."""
+    if not hasattr(parameter, "ds_tensor"):
+        return parameter.detach().view(-1), 0, parameter.numel()
+    part = parameter.ds_tensor
+    start = part.numel() * parameter.ds_zero_partition_rank
+    return part, start, max(start, min(start + part.numel(), parameter.ds_numel))
 
 
 def gathered(parameters: list[Tensor]) -> Any:

@@ -199,7 +199,9 @@ class _Runs:
             return State("missing", "trained"), found.get("digest"), True
         if broken:
             return replace(broken, stage=start.stage), None, False
-        return self._begun(folder(path), start, "phase (iii): "), None, True
+        begun = self._begun(folder(path), start, "phase (iii): ")
+        # predictions beside a training that has not ended are an earlier checkpoint's
+        return begun, None, begun is start
 
 
 def _cell_state(prediction: str, score: str, scored: bool, digest: str | None, failed: State | None) -> State:

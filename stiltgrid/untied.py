@@ -51,7 +51,8 @@ def untied(base: type) -> type:
             """Return the logits of a few vocabulary rows only: (..., d_model) to (..., rows)."""
             if hasattr(self.lm_head.weight, "ds_id"):  # partitioned by ZeRO-3: only the module can gather it
                 return self.lm_head(states)[..., rows]
-            return F.linear(states, self.lm_head.weight[rows])
+            weight = self.lm_head.weight  # on another device where several share the layers
+            return F.linear(states.to(weight.device), weight[rows.to(weight.device)])
 
         def forward(
             self,

@@ -15,6 +15,7 @@ from stiltgrid.grid import Arm, Cell, DataFile, Grid, Paths, Run, parent_manifes
 from stiltgrid.readers.archive import contents_of, is_archive, manifest_of, plain, unpacked_folder
 from stiltgrid.readers.files import source_paths
 from stiltgrid.recipes import data_recipe, pretrained_recipe, scoring_recipe, training_recipe
+from stiltgrid.score_languages import statistics_file
 from stiltgrid.storage import Storage
 from stiltgrid.tasks.registry import task
 
@@ -247,12 +248,53 @@ class Wiring:
         scoring = [scoring_recipe(self.grid, target) for target in config.targets]
         return digest([list(self.grid.cells(with_excluded=True)), excluded, titles, scoring, config.title, config.note])
 
+    # analysis
+
+    @cached_property
+    def running(self) -> tuple[str, ...]:
+        """The targets of which at least one run is not excluded."""
+        found = {run.target for run in self.grid.runs}
+        return tuple(target for target in self.grid.config.targets if target in found)
+
+    @cached_property
+    def _scores_of(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {target: [] for target in self.running}
+        for cell in self.grid.cells():
+            found[cell.target].append(self.paths.score(cell))
+        return found
+
+    def statistics(self, w: Wildcards) -> list[str]:
+        """Per-example statistics of every cell of a target."""
+        return [statistics_file(path) for path in self._scores_of[w.target]]
+
+    def resampling_params(self, w: Wildcards) -> dict[str, Any]:
+        """What determines a target's resamples, beside the statistics."""
+        row = self.grid.tasks[w.target]
+        return {
+            "cells": digest(self._scores_of[w.target]),
+            "metrics": list(row.metrics),
+            "parallel": row.parallel,
+            "replicates": self.grid.config.analysis.replicates,
+        }
+
+    def bootstraps(self) -> list[str]:
+        """Resamples of every target that runs."""
+        return [self.paths.bootstrap(target) for target in self.running]
+
+    def declaration_digest(self) -> str:
+        """A hash of what is asked of the scores; how it is planned (`power`) is no part of it."""
+        asked = self.grid.config.analysis.model_dump(mode="json", exclude={"power", "replicates"})
+        return digest([asked, {target: row.chance for target, row in self.grid.tasks.items()}])
+
     def table_files(self) -> list[str]:
         """Every table in every format."""
-        running = {run.target for run in self.grid.runs}
-        targets = (f"languages_{target}" for target in self.grid.config.targets if target in running)
-        stems = ["main", "seeds", "diagnostics", *targets]
-        return [f"{self.paths.tables}/{stem}.{form}" for stem in stems for form in ("md", "csv", "tex")]
+        targets = (f"languages_{target}" for target in self.running)
+        arms = self.grid.arm_tasks.values()
+        unseen = any(set(self.grid.languages(t)) - {row.source_language} for t, row in self.grid.config.targets.items())
+        gains = unseen and any(arms) and not all(arms)
+        stems = ["main", *(["answer_table"] if gains else []), "seeds", "diagnostics", *targets]
+        tables = [f"{stem}.{form}" for stem in stems for form in ("md", "csv", "tex")]
+        return [f"{self.paths.tables}/{name}" for name in (*tables, "answer.md", "numbers.tex", "contrasts.csv")]
 
     @staticmethod
     def rule_name(stage: str, target: str) -> str:

@@ -224,6 +224,16 @@ def test_a_run_whose_process_is_no_more_failed_without_a_word(files, tmp_path):
     assert cell_states(files.grid)[cell].reason == "phase (iii): out of memory"
 
 
+def test_predictions_of_before_a_failed_training_are_not_done(files):
+    """Trained anew with another recipe, and failed: Snakemake took the manifest, the old predictions lie there."""
+    cell = first_cell(files.grid)
+    files.done(cell, 50.0)
+    Path(files.paths.checkpoint(cell.run)).unlink()
+    assert cell_states(files.grid)[cell].status == "done"
+    fail(folder(files.paths.checkpoint(cell.run)))
+    assert cell_states(files.grid)[cell].status == "failed"
+
+
 def test_removed_weights_are_said_where_they_are_wanted(files):
     cell = first_cell(files.grid)
     files.done(cell, 50.0)

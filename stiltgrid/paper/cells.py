@@ -17,6 +17,7 @@ class Cell:
         text: what is printed, with a real minus sign.
         bold: the best of its column.
         marker: a footnote sign that the analysis gives, e.g. a dagger; printed raised.
+        shade: colour behind it in LaTeX, six hex digits; empty: none.
         n: complete parts that the value rests on.
         status: as `Mean.status`.
     """
@@ -25,19 +26,20 @@ class Cell:
     text: str
     bold: bool = False
     marker: str = ""
+    shade: str = ""
     n: int = 0
     status: Status = "done"
 
 
-def number(value: float, *, signed: bool = False) -> str:
-    """Return a number with one decimal; zero has no sign.
+def number(value: float, *, signed: bool = False, places: int = 1) -> str:
+    """Return a number with fixed decimals; zero has no sign.
 
     >>> number(-0.04, signed=True), number(-1.25), number(3, signed=True)
     ('0.0', '−1.2', '+3.0')
     """
-    text = f"{value:+.1f}" if signed else f"{value:.1f}"
-    if text.lstrip("+-") == "0.0":
-        return "0.0"
+    text = f"{value:+.{places}f}" if signed else f"{value:.{places}f}"
+    if not text.strip("+-0."):
+        return text.lstrip("+-")
     return text.replace("-", MINUS)
 
 

@@ -1,10 +1,12 @@
 """The lines below a table: what its signs mean, what is absent and why, how many seeds it rests on."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from stiltgrid.grid import Grid
+from stiltgrid.metrics import METRICS
 from stiltgrid.paper.cells import Cell
+from stiltgrid.paper.findings import DAGGER, Findings, tested
 from stiltgrid.paper.scores import Scores
 from stiltgrid.status_view import exclusions
 
@@ -12,6 +14,27 @@ from stiltgrid.status_view import exclusions
 def model_title(grid: Grid, model: str) -> str:
     """Return the name of a model in tables."""
     return grid.config.models[model].title or model
+
+
+def metric_title(name: str) -> str:
+    """Return what a column header calls a metric; one that this version does not compute goes by its name."""
+    return METRICS[name].title if name in METRICS else name.replace("_", " ")
+
+
+def target_title(grid: Grid, target: str) -> str:
+    """Return the name of a target in tables."""
+    return grid.config.targets[target].title or grid.tasks[target].title
+
+
+def arm_title(grid: Grid, arm: str) -> str:
+    """Return the name of an intermediate arm in tables."""
+    return grid.config.intermediates[arm].title or arm
+
+
+def score_title(metrics: Sequence[str]) -> str:
+    """Return what a column header calls the score of a target: its metric, or the mean of several."""
+    titles = [metric_title(name) for name in metrics]
+    return titles[0] if len(titles) == 1 else f"mean of {', '.join(titles)}"
 
 
 def _count(names: Iterable[str]) -> str:
@@ -46,6 +69,10 @@ def legend(scores: Scores, targets: Iterable[str]) -> list[str]:
     if failed:
         why = "; ".join(f"{_count(runs)}: {reason}" for reason, runs in failed.items())
         lines.append(f"failed: {_cells(cells['failed'])} ({why}).")
+    fallen = [c for c in grid.cells() if c in scores.collapsed and c.target in targets]
+    if fallen:
+        runs = (f"{c.model}/{c.intermediate}/{c.target}/seed{c.seed}" for c in fallen)
+        lines.append(f"collapsed: {_cells(len(fallen))} of {_count(runs)} learned nothing; they are in every mean.")
     if missing:
         lines.append(f"missing: {_cells(cells['missing'])} of {_count(missing)}.")
     lines += [f"excl.: {what} ({_short(reason)})." for reason, what in exclusions(grid, targets)]
@@ -80,3 +107,23 @@ def notes(scores: Scores, targets: Iterable[str], cells: Iterable[Cell]) -> tupl
     if scores.grid.config.note:
         lines.append(scores.grid.config.note)
     return tuple(lines)
+
+
+def gain_tests(findings: Findings) -> list[str]:
+    """Return the lines that say what a dagger on a gain means, and which gains can have none."""
+    family = findings.family("gains")
+    if not family:
+        return []
+    lines = [
+        f"{DAGGER}: the gain in the languages other than the training language differs from 0 "
+        f"({tested('gains', findings)})."
+    ]
+    seeds: dict[str, set[str]] = defaultdict(set)
+    for row in family:
+        if row.estimated:
+            seeds[row.model].add(row.seed_status)
+    unmeasured = [model for model, found in seeds.items() if "measured" not in found]
+    if unmeasured:
+        names = ", ".join(model_title(findings.grid, model) for model in unmeasured)
+        lines.append(f"No gain of {names} is marked: its seed noise is not measured.")
+    return lines

@@ -1,7 +1,7 @@
 r"""A table as Markdown, CSV and LaTeX; all three hold the same cells.
 
-LaTeX needs `\usepackage{booktabs}` and nothing else; numbers have one decimal and right-aligned columns, so
-that they line up without siunitx.
+LaTeX needs `\usepackage{booktabs}` and, for shaded cells, `\usepackage[table]{xcolor}`; numbers of a column have the
+same decimals and are right-aligned, so that they line up without siunitx.
 """
 
 import csv
@@ -156,6 +156,7 @@ def latex_text(text: str) -> str:
 def _latex_cell(cell: Cell) -> str:
     text = latex_text(cell.text)
     text = rf"\textbf{{{text}}}" if cell.bold else text
+    text = (rf"\cellcolor[HTML]{{{cell.shade}}}" if cell.shade else "") + text
     # \rlap keeps a raised sign out of the alignment
     return text + (rf"\rlap{{\textsuperscript{{{latex_text(cell.marker)}}}}}" if cell.marker else "")
 
@@ -163,9 +164,10 @@ def _latex_cell(cell: Cell) -> str:
 def latex(table: Table) -> str:
     """Return the table as a LaTeX `table*` with caption and label."""
     wide = len(table.columns) + 1
+    shaded = any(c.shade for panel in table.panels for row in panel.rows for c in row.cells)
     spec = "l" + "".join((r"@{\hspace{1.5em}}" if c.apart else "") + "r" for c in table.columns)
     lines = [
-        r"% needs \usepackage{booktabs}",
+        r"% needs \usepackage{booktabs}" + (r" \usepackage[table]{xcolor}" if shaded else ""),
         r"\begin{table*}[t]",
         r"\centering\small",
         r"\setlength{\tabcolsep}{4pt}",

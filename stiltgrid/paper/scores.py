@@ -1,5 +1,6 @@
 """Means of a grid's tidy scores, by cell, target and over targets: what every table reads."""
 
+import math
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,21 @@ class Scores:
         self.grid = grid
         self.values: dict[tuple[Cell, str], float] = {}
         self.states: dict[Cell, tuple[str, str]] = {}
+        self.collapsed: set[Cell] = set()
         declared = set(grid.cells(with_excluded=True))
-        names = ["model", "intermediate", "target", "language", "seed", "metric", "value", "status", "reason"]
-        for model, arm, target, language, seed, metric, value, status, reason in zip(
+        names = [
+            "model",
+            "intermediate",
+            "target",
+            "language",
+            "seed",
+            "metric",
+            "value",
+            "status",
+            "reason",
+            "collapsed",
+        ]
+        for model, arm, target, language, seed, metric, value, status, reason, collapsed in zip(
             *(frame[name].tolist() for name in names), strict=True
         ):
             key = Cell(model, arm, target, language, seed)
@@ -38,6 +51,8 @@ class Scores:
                 raise StiltgridError(f"the scores have {metric} of {key} twice; collect again")
             self.values[key, metric] = value
             self.states[key] = (status, reason)
+            if collapsed:
+                self.collapsed.add(key)
 
     @cached_property
     def baseline(self) -> str | None:
@@ -50,22 +65,31 @@ class Scores:
             return "excluded", reason
         return self.states.get(cell, ("missing", ""))
 
+    @cached_property
+    def metrics(self) -> dict[str, tuple[str, ...]]:
+        """Target -> the metrics whose mean is its score: those of `analysis.metrics`, else the main one."""
+        chosen = self.grid.config.analysis.metrics
+        return {target: tuple(chosen.get(target, row.metrics[:1])) for target, row in self.grid.tasks.items()}
+
     @property
     def arms(self) -> list[str]:
         """The arms, baseline first."""
         return sorted(self.grid.config.intermediates, key=lambda arm: arm != self.baseline)
 
-    def run(self, model: str, arm: str, target: str, language: str, seed: int, metric: str) -> Mean:
-        """Return one run's score in one language."""
+    def run(self, model: str, arm: str, target: str, language: str, seed: int, metric: str | tuple[str, ...]) -> Mean:
+        """Return one run's score in one language: by a metric, or by the mean of several."""
         cell = Cell(model, arm, target, language, seed)
-        return score(self.values.get((cell, metric)), self.state(cell)[0])  # type: ignore[arg-type]
+        each = [self.values.get((cell, name)) for name in ((metric,) if isinstance(metric, str) else metric)]
+        known = [value for value in each if value is not None]
+        whole = math.fsum(known) / len(each) if len(known) == len(each) else None
+        return score(whole, self.state(cell)[0])  # type: ignore[arg-type]
 
-    def language(self, model: str, arm: str, target: str, language: str, metric: str) -> Mean:
+    def language(self, model: str, arm: str, target: str, language: str, metric: str | tuple[str, ...]) -> Mean:
         """Return the mean over seeds in one language."""
         seeds = self.grid.seeds(model, arm)
         return seed_mean({str(k): self.run(model, arm, target, language, k, metric) for k in seeds})
 
-    def target(self, model: str, arm: str, target: str, metric: str, *, source: bool = True) -> Mean:
+    def target(self, model: str, arm: str, target: str, metric: str | tuple[str, ...], *, source: bool = True) -> Mean:
         """Return the mean over languages of seed means; `source` false leaves the training language out."""
         languages = self.evaluated(target, source=source)
         if not languages:
@@ -79,12 +103,10 @@ class Scores:
         return languages if source else [x for x in languages if x != own]
 
     def average(self, model: str, arm: str, *, source: bool = True) -> Mean:
-        """Return the mean over targets of `target`, by each target's main metric."""
-        return mean(
-            {t: self.target(model, arm, t, row.metrics[0], source=source) for t, row in self.grid.tasks.items()}
-        )
+        """Return the mean over targets of `target`, by each target's `metrics`."""
+        return mean({t: self.target(model, arm, t, chosen, source=source) for t, chosen in self.metrics.items()})
 
-    def seeds(self, model: str, arm: str, target: str, metric: str) -> dict[str, Mean]:
+    def seeds(self, model: str, arm: str, target: str, metric: str | tuple[str, ...]) -> dict[str, Mean]:
         """Return the mean over languages of each seed."""
         languages = self.grid.languages(target)
         return {

@@ -1,131 +1,40 @@
 """The paper's tables, built from the tidy scores: main, one a target by language, and the spread over seeds.
 
 Every number is a plain mean of scores (over seeds, then languages, then targets, unweighted: XGLUE's official
-rule, `xglue_evaluate.py`), a difference of two such means, or a standard deviation over seeds. Intervals and
-daggers are the business of `stiltgrid.analysis`.
+rule, `xglue_evaluate.py`), a difference of two such means, or a standard deviation over seeds. Intervals, tests and
+daggers are read from what `stiltgrid.analysis` found.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stiltgrid.artifacts import write_text
 from stiltgrid.grid import Grid
-from stiltgrid.metrics import METRICS
-from stiltgrid.paper.averages import Mean, deviation, gain
-from stiltgrid.paper.cells import MINUS, Cell, cell, number
+from stiltgrid.paper.answer import answer_page
+from stiltgrid.paper.answer_table import answer_table, has_answer_table
+from stiltgrid.paper.averages import deviation
+from stiltgrid.paper.cells import Cell, cell, number
 from stiltgrid.paper.diagnostics import diagnostics_table
-from stiltgrid.paper.notes import model_title, notes, seed_counts
+from stiltgrid.paper.findings import Findings, contrasts_csv
+from stiltgrid.paper.main_table import bold, main_table, without_source
+from stiltgrid.paper.notes import (
+    arm_title,
+    metric_title,
+    model_title,
+    notes,
+    score_title,
+    seed_counts,
+    target_title,
+)
+from stiltgrid.paper.numbers import numbers_tex
 from stiltgrid.paper.render import RENDERERS, Column, Panel, Row, Table, markdown_text
 from stiltgrid.paper.scores import Scores
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def metric_title(name: str) -> str:
-    """Return what a column header calls a metric; one that this version does not compute goes by its name."""
-    return METRICS[name].title if name in METRICS else name.replace("_", " ")
-
-
-def _target_title(grid: Grid, target: str) -> str:
-    return grid.config.targets[target].title or grid.tasks[target].title
-
-
-def _arm_title(grid: Grid, arm: str) -> str:
-    return grid.config.intermediates[arm].title or arm
-
-
-def _without_source(grid: Grid, targets: Iterable[str]) -> str:
-    """Title of an average that leaves the training language out."""
-    sources = {grid.config.targets[t].source_language for t in targets}
-    return f"Avg {MINUS}{sources.pop()}" if len(sources) == 1 else f"Avg {MINUS}source"
-
-
-def _bold(rows: list[list[tuple[Mean, Cell]]]) -> list[tuple[Cell, ...]]:
-    """Embolden the best score of each column, ties at the printed decimal included.
-
-    A column with an incomplete cell has no best yet: the one that lacks a part may win.
-
-    Args:
-        rows: for each row and column what it is ranked by and the cell that is printed.
-    """
-    best: list[float | None] = []
-    for column in zip(*rows, strict=True):
-        declared = [_rounded(m) for m, _ in column if m.status != "excluded"]
-        known = [value for value in declared if value is not None]
-        best.append(max(known) if len(known) == len(declared) > 1 else None)
-    return [
-        tuple(replace(c, bold=b is not None and _rounded(m) == b) for (m, c), b in zip(row, best, strict=True))
-        for row in rows
-    ]
-
-
-def _rounded(value: Mean) -> float | None:
-    """Return a complete mean as printed, else None."""
-    return round(value.value, 1) if value.status == "done" and value.value is not None else None
-
-
-def main_table(scores: Scores) -> Table:
-    """Return the main table: a panel a model, a row an arm, a column a target, and the averages over targets.
-
-    The baseline's row is absolute, the others are gains over it; without a baseline all rows are absolute.
-    """
-    grid, baseline = scores.grid, scores.baseline
-    targets = list(grid.config.targets)
-    absolute = {
-        model: {
-            arm: [
-                *(scores.target(model, arm, t, grid.tasks[t].metrics[0]) for t in targets),
-                scores.average(model, arm),
-                scores.average(model, arm, source=False),
-            ]
-            for arm in scores.arms
-        }
-        for model in grid.config.models
-    }
-    columns = [Column(_target_title(grid, t), metric_title(grid.tasks[t].metrics[0])) for t in targets]
-    # where every average leaves out the same targets, the header says so once; otherwise each cell does
-    in_cells: set[int] = set()
-    excludes = False
-    for k, title in ((len(targets), "Avg"), (len(targets) + 1, _without_source(grid, targets))):
-        left_out = {row[k].excluded for rows in absolute.values() for row in rows.values() if row[k].of}
-        excludes = excludes or any(left_out)
-        gone = next(iter(left_out)) if len(left_out) == 1 else frozenset[str]()
-        in_cells |= {k} if len(left_out) > 1 else set()
-        subtitle = f"{len(targets) - len(gone)} of {len(targets)}" if gone else ""
-        columns.append(Column(title, subtitle, apart=k == len(targets)))
-    panels = []
-    for model, rows in absolute.items():
-        body = []
-        for arm, means in rows.items():
-            gains = means
-            if baseline is not None:
-                gains = [gain(m, base) for m, base in zip(means, rows[baseline], strict=True)]
-            signed = baseline not in (None, arm)
-            # ranked by the gain as printed; the baseline's own is 0
-            body.append(
-                [
-                    (g, cell(g if signed else m, signed=signed, show_excluded=k in in_cells))
-                    for k, (m, g) in enumerate(zip(means, gains, strict=True))
-                ]
-            )
-        titled = tuple(Row(_arm_title(grid, a), cells) for a, cells in zip(rows, _bold(body), strict=True))
-        panels.append(Panel(model_title(grid, model), titled))
-    if baseline is None:
-        caption = "Absolute scores: this grid has no row without intermediate training, so there are no gains. "
-    else:
-        caption = f"Row {_arm_title(grid, baseline)}: absolute scores; other rows: gain over it, in points. "
-    caption += (
-        "Means over seeds, then languages; Avg: unweighted mean over targets, all languages; "
-        f"{columns[-1].title}: without the training language. Bold: best of its column and panel."
-    )
-    shown = [c for panel in panels for row in panel.rows for c in row.cells]
-    left_out = ["Averages (k of n): over the k of n targets that are not excluded."] if excludes else []
-    below = (seed_counts(scores), *left_out, *notes(scores, targets, shown))
-    return Table("main", grid.config.title or grid.config.grid, caption, tuple(columns), tuple(panels), below)
 
 
 def language_table(scores: Scores, target: str) -> Table:
@@ -137,7 +46,7 @@ def language_table(scores: Scores, target: str) -> Table:
         Column(x, "trained on" if x == source else "", apart=k > 0 and languages[k - 1] == source)
         for k, x in enumerate(languages)
     ]
-    columns += [Column("Avg", apart=True), Column(_without_source(grid, [target]))]
+    columns += [Column("Avg", apart=True), Column(without_source(grid, [target]))]
     panels = []
     for metric in row.metrics:
         for model in grid.config.models:
@@ -147,12 +56,12 @@ def language_table(scores: Scores, target: str) -> Table:
                 means = [scores.language(model, arm, target, x, metric) for x in languages]
                 means += [scores.target(model, arm, target, metric, source=s) for s in (True, False)]
                 body.append([(m, cell(m)) for m in means])
-            rows = zip(scores.arms, _bold(body), strict=True)
-            panels.append(Panel(title, tuple(Row(_arm_title(grid, arm), cells) for arm, cells in rows)))
+            rows = zip(scores.arms, bold(body), strict=True)
+            panels.append(Panel(title, tuple(Row(arm_title(grid, arm), cells) for arm, cells in rows)))
     split = grid.config.targets[target].eval_split
     metrics = ", ".join(map(metric_title, row.metrics))
     caption = (
-        f"{_target_title(grid, target)} ({metrics}), {split} split, by language: absolute scores, means over "
+        f"{target_title(grid, target)} ({metrics}), {split} split, by language: absolute scores, means over "
         f"seeds; trained on {source}. Bold: best of its column and panel."
     )
     shown = [c for panel in panels for r in panel.rows for c in r.cells]
@@ -167,7 +76,7 @@ def seed_table(scores: Scores) -> Table:
     targets = list(grid.config.targets)
 
     def spread(model: str, arm: str, target: str) -> Cell:
-        each = scores.seeds(model, arm, target, grid.tasks[target].metrics[0])
+        each = scores.seeds(model, arm, target, scores.metrics[target])
         sd = deviation(each)
         if sd.status == "done" and sd.value is not None:
             return Cell(sd.value, f"{number(sd.value)} ({sd.of})", n=sd.have)
@@ -177,9 +86,9 @@ def seed_table(scores: Scores) -> Table:
 
     panels = []
     for model in grid.config.models:
-        rows = [Row(_arm_title(grid, arm), tuple(spread(model, arm, t) for t in targets)) for arm in scores.arms]
+        rows = [Row(arm_title(grid, arm), tuple(spread(model, arm, t) for t in targets)) for arm in scores.arms]
         panels.append(Panel(model_title(grid, model), tuple(rows)))
-    columns = tuple(Column(_target_title(grid, t), metric_title(grid.tasks[t].metrics[0])) for t in targets)
+    columns = tuple(Column(target_title(grid, t), score_title(scores.metrics[t])) for t in targets)
     caption = (
         "Standard deviation over seeds (n - 1), in points, of each target's mean over languages; "
         "in brackets the number of seeds."
@@ -189,10 +98,28 @@ def seed_table(scores: Scores) -> Table:
     return Table("seeds", grid.config.title or grid.config.grid, caption, columns, tuple(panels), tuple(below))
 
 
-def tables(grid: Grid, frame: "pd.DataFrame") -> Iterator[Table]:
-    """Yield every table of a grid: main, one a target by language (unless wholly excluded), seeds, diagnostics."""
+OTHERS: dict[str, tuple[str, Callable[[Findings], str]]] = {
+    "answer.md": ("the answer in a sentence, and how far it carries", answer_page),
+    "numbers.tex": ("a macro for every number", numbers_tex),
+    "contrasts.csv": ("every comparison with its interval and test (columns: docs/analysis.md)", contrasts_csv),
+}
+"""File of what the analysis found -> what it is, and its renderer."""
+
+
+def tables(grid: Grid, frame: "pd.DataFrame", findings: Findings | None = None) -> Iterator[Table]:
+    """Yield every table of a grid.
+
+    That is main, answer (where there are gains), one a target by language (unless wholly excluded), seeds, diagnostics.
+
+    Args:
+        grid: the expanded config.
+        frame: the tidy score table.
+        findings: what the analysis found; None: no answer table, and no daggers.
+    """
     scores = Scores(grid, frame)
-    yield main_table(scores)
+    yield main_table(scores, findings)
+    if findings is not None and has_answer_table(findings):
+        yield answer_table(findings)
     running = {run.target for run in grid.runs}
     for target in grid.config.targets:
         if target in running:
@@ -201,8 +128,8 @@ def tables(grid: Grid, frame: "pd.DataFrame") -> Iterator[Table]:
     yield diagnostics_table(grid, frame)
 
 
-def index(grid: Grid, built: Iterable[Table], counts: Mapping[str, int]) -> str:
-    """Return the Markdown page that links a grid's tables."""
+def index(grid: Grid, built: Iterable[Table], counts: Mapping[str, int], others: Mapping[str, str]) -> str:
+    """Return the Markdown page that links a grid's tables, and other files with a line on each."""
     total = sum(counts.values())
     state = ", ".join(f"{n} {status}" for status, n in counts.items() if n and status != "done")
     lines = [f"# Tables of {markdown_text(grid.config.title or grid.config.grid)}", ""]
@@ -210,13 +137,14 @@ def index(grid: Grid, built: Iterable[Table], counts: Mapping[str, int]) -> str:
     for table in built:
         links = " ".join(f"[{suffix[1:]}]({table.name}{suffix})" for suffix in RENDERERS)
         lines.append(f"- **{markdown_text(table.name)}** {links}: {markdown_text(table.caption)}")
+    lines += [f"- **[{markdown_text(name)}]({name})**: {markdown_text(meaning)}" for name, meaning in others.items()]
     if grid.config.note:
         lines += ["", markdown_text(grid.config.note)]
     return "\n".join(lines) + "\n"
 
 
-def write_tables(grid: Grid, frame: "pd.DataFrame", folder: Path | str) -> list[Path]:
-    """Write every table as Markdown, CSV and LaTeX, and `README.md`, the page that links them.
+def write_tables(grid: Grid, frame: "pd.DataFrame", folder: Path | str, findings: Findings | None = None) -> list[Path]:
+    """Write every table as Markdown, CSV and LaTeX, what the analysis says beside, and `README.md`, which links them.
 
     Equal input gives equal bytes, whatever the order of the frame's rows; each file is written atomically.
 
@@ -224,22 +152,27 @@ def write_tables(grid: Grid, frame: "pd.DataFrame", folder: Path | str) -> list[
         grid: the expanded config.
         frame: the tidy score table.
         folder: where the tables go, in use `results/<grid>/tables`.
+        findings: what the analysis found; None: tables of means alone.
 
     Returns:
         The files, the index last.
 
     Raises:
-        StiltgridError: if the frame does not belong to the grid.
+        StiltgridError: if the frame does not belong to the grid, or the findings to the frame.
     """
     folder, paths = Path(folder), []
-    built = list(tables(grid, frame))
+    built = list(tables(grid, frame, findings))
     for table in built:
         for suffix, render in RENDERERS.items():
             paths.append(folder / f"{table.name}{suffix}")
             write_text(paths[-1], render(table))
+    others = OTHERS if findings is not None else {}
+    for name, (_, render) in others.items():
+        paths.append(folder / name)
+        write_text(paths[-1], render(findings))
     scores = Scores(grid, frame)
     found = Counter(scores.state(c)[0] for c in grid.cells(with_excluded=True))
     counts = {status: found[status] for status in ("done", "missing", "failed", "excluded")}
     paths.append(folder / "README.md")
-    write_text(paths[-1], index(grid, built, counts))
+    write_text(paths[-1], index(grid, built, counts, {name: meaning for name, (meaning, _) in others.items()}))
     return paths

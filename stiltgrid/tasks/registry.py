@@ -81,7 +81,11 @@ class TaskRow(Row):
     submission: Submission | None = Field(default=None, description="the benchmark's form of predictions")
     chance: float = Field(description="score of the trivial baseline, 0 to 100")
     cluster: str = Field(description="what is resampled as one: row, premise, query, sentence ...")
-    parallel: bool = Field(default=False, description="do test rows correspond across languages?")
+    parallel: bool | Literal["ids"] = Field(
+        default=False,
+        description="do test rows correspond across languages? `ids`: in part; those with the same id do, while names "
+        "of clusters do not correspond",
+    )
     layouts: dict[str, Layout] = Field(default={}, description="release formats; the first is the default")
     sizes: dict[str, int] = Field(default={}, description="published row counts, `split` or `split.lang`")
     revision: str | None = Field(default=None, description="40-hex revision of the hub data set, if pinned")

@@ -25,6 +25,11 @@ class Split:
     accumulation: int
 
 
+LEAST_BUCKET = 2_000_000
+"""Elements of a message between ranks: the width's square, the usual size, is hundreds of messages a step in a small
+model (the miniature's steps take half the time so)."""
+
+
 def split_batch(batch_size: int, execution: Mapping[str, Any], ranks: int) -> Split:
     """Share out a global batch; the product is the global batch exactly.
 
@@ -65,7 +70,7 @@ def deepspeed_config(
 
     Args:
         training: the recipe's hyperparameters.
-        execution: `offload` moves the optimizer's state to the host.
+        execution: `offload` moves the optimizer's state to the host, `offload_parameters` the parameters.
         split: how a batch is shared out.
         hidden: the model's width, from which bucket sizes follow.
         bf16: compute and communicate in bf16, with float32 master weights.
@@ -79,8 +84,8 @@ def deepspeed_config(
         "stage": 3,
         "overlap_comm": not cpu,
         "contiguous_gradients": True,
-        "reduce_bucket_size": hidden * hidden,
-        "stage3_prefetch_bucket_size": int(0.9 * hidden * hidden),
+        "reduce_bucket_size": max(hidden * hidden, LEAST_BUCKET),
+        "stage3_prefetch_bucket_size": max(int(0.9 * hidden * hidden), LEAST_BUCKET),
         "stage3_param_persistence_threshold": 10 * hidden,
         "stage3_max_live_parameters": 1e9,
         "stage3_max_reuse_distance": 1e9,
@@ -89,6 +94,8 @@ def deepspeed_config(
     }
     if execution.get("offload"):
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": not cpu}
+    if execution.get("offload_parameters"):
+        zero["offload_param"] = {"device": "cpu", "pin_memory": not cpu}
     return {
         "bf16": {"enabled": bf16},
         "gradient_clipping": training["max_grad_norm"] or 0.0,
@@ -98,9 +105,29 @@ def deepspeed_config(
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
-        "steps_per_print": 1_000_000_000,
         "wall_clock_breakdown": False,
     }
+
+
+def check_honoured(asked: Mapping[str, Any], found: Mapping[str, Any], where: str = "deepspeed.json") -> None:
+    """Check that DeepSpeed's engine has the configuration that was asked for.
+
+    Args:
+        asked: `deepspeed_config`'s.
+        found: the engine's, which may have more keys.
+        where: the key, for the message.
+
+    Raises:
+        StiltgridError: naming the first key that another hand has changed.
+    """
+    for key, value in asked.items():
+        if isinstance(value, Mapping) and isinstance(found.get(key), Mapping):
+            check_honoured(value, found[key], f"{where}: {key}")
+        elif found.get(key) != value:
+            raise StiltgridError(
+                f"{where}: {key} is {value}, DeepSpeed runs with {found.get(key)}; a fault of the library or its "
+                "integration: install the versions of envs/lock.txt"
+            )
 
 
 def prepare_deepspeed(cpu: bool) -> None:

@@ -15,14 +15,23 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from stiltgrid.artifacts import read_json
+from stiltgrid import adapters
+from stiltgrid.artifacts import read_json, write_json
 from stiltgrid.collapse import collapse
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example, read_examples
 from stiltgrid.formulations import check_trained, formulation
 from stiltgrid.formulations.features import Setup
 from stiltgrid.launch import place
-from stiltgrid.models import dropout_rates, freeze, load_heads, load_text2text, most_tokens, pretrained_folder
+from stiltgrid.models import (
+    dropout_rates,
+    freeze,
+    load_heads,
+    load_text2text,
+    most_tokens,
+    pretrained_folder,
+)
+from stiltgrid.placement import FLOAT32, Placement
 from stiltgrid.storage import check_there
 from stiltgrid.tasks.registry import TaskRow, task
 from stiltgrid.tokenization import limit_threads, load_tokens
@@ -36,6 +45,8 @@ from stiltgrid.training.arguments import (
 )
 from stiltgrid.training.precision import resolve
 from stiltgrid.training.trainer import GridTrainer, Plan, stop_signals
+
+DEEPSPEED = "deepspeed.json"
 
 
 def start_ranks(execution: Mapping[str, Any]) -> None:
@@ -115,16 +126,37 @@ def _read(data: Mapping[str, Any], names: Sequence[str], split: str, number: int
     return chosen
 
 
-def _load(recipe: Mapping[str, Any], rows: Mapping[str, TaskRow], parent: Path, pretrained: Path) -> Any:
-    """Load the parent's weights: a checkpoint's, or the pretrained model's; heads are always new."""
+def _load(
+    recipe: Mapping[str, Any],
+    rows: Mapping[str, TaskRow],
+    parent: Path,
+    pretrained: Path,
+    precision: str,
+    zero3: bool,
+) -> Any:
+    """Load the parent's weights: a checkpoint's, or the pretrained model's; heads and adapters are always new.
+
+    With adapters the pretrained model's weights are loaded, frozen, and the parent's adapters come before the new.
+    """
     check_there(parent)
-    family = recipe["model"]["family"]
+    family, lora = recipe["model"]["family"], recipe["model"].get("lora")
     dropout = dropout_rates(pretrained_folder(pretrained), recipe["training"]["dropout"])
     continued = read_json(parent / "manifest.json")["kind"] == "checkpoint"
+    placement, chain = FLOAT32, None
+    if lora is not None:
+        dtype = adapters.frozen_dtype(lora["weights"], precision, zero3, torch.cuda.is_available())
+        digest = read_json(pretrained / "manifest.json")["digest"]
+        chain = adapters.begun(lora, digest, dtype, parent / "weights" if continued else None)
+        placement, continued = Placement(dtype), False
     if family == "text2text":
-        return load_text2text(parent / "weights" if continued else pretrained_folder(pretrained), dropout)
-    folder = parent / "weights" / "encoder" if continued else pretrained_folder(pretrained)
-    return load_heads(folder, rows, recipe["model"]["pooling"], recipe["seed"], dropout)
+        model = load_text2text(parent / "weights" if continued else pretrained_folder(pretrained), dropout, placement)
+    else:
+        folder = parent / "weights" / "encoder" if continued else pretrained_folder(pretrained)
+        model = load_heads(folder, rows, recipe["model"]["pooling"], recipe["seed"], dropout, placement)
+    freeze(model, recipe["model"]["freeze"])
+    if chain is not None:
+        adapters.attach(model, chain, recipe["seed"])
+    return model
 
 
 def _evaluations(steps: int, number: int) -> frozenset[int]:
@@ -191,14 +223,20 @@ def fit(
     if zero3:
         hidden = config.get("d_model") or config["hidden_size"]
         plan_ds = deepspeed_config(training, execution, split, hidden, precision == "bf16", cpu)
+        if not dist.is_initialized():
+            prepare_deepspeed(cpu)  # one device: no other rank has asked for it
+    if rank == 0:
+        # beside the run, for a person: what the engine got, as the Trainer checks
+        (out / DEEPSPEED).unlink(missing_ok=True)
+        if plan_ds is not None:
+            write_json(out / DEEPSPEED, plan_ds)
     # made before the model: under ZeRO-3 it is what makes loading shard
     arguments = training_arguments(
         training, execution, out / "training", steps, split, seed, precision == "bf16", plan_ds
     )
     torch.manual_seed(seed)
-    model = _load(recipe, rows, Path(parent), Path(pretrained))
+    model = _load(recipe, rows, Path(parent), Path(pretrained), precision, zero3)
     _check_sizes(model, setup, training["max_input_length"], folder)
-    freeze(model, recipe["model"]["freeze"])
     if execution.get("gradient_checkpointing"):
         encoder = getattr(model, "encoder", model) if family.__name__.endswith("heads") else model
         encoder.activation_checkpointing_enable({"use_reentrant": False})
@@ -217,6 +255,7 @@ def fit(
         checkpoint_seconds=60.0 * (execution.get("checkpoint_minutes") or 10),
         checkpoint_steps=execution.get("checkpoint_steps"),
         eval_batch_size=split.micro_batch,
+        deepspeed=plan_ds,
     )
     resume = checkpoints.newest(out / "training") if rank == 0 else None
     if ranks > 1:

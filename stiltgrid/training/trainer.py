@@ -22,10 +22,11 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_file, load_model, save_file, save_model
 from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
+from stiltgrid import adapters
 from stiltgrid.batching import MicroBatches
 from stiltgrid.collapse import answers as different_answers
 from stiltgrid.errors import StiltgridError
@@ -35,6 +36,7 @@ from stiltgrid.models import save_model as save_weights
 from stiltgrid.predict import answer
 from stiltgrid.score import score_language
 from stiltgrid.training import checkpoints
+from stiltgrid.training.arguments import check_honoured
 from stiltgrid.training.precision import autocast
 
 LINE_SECONDS = 10.0
@@ -59,6 +61,7 @@ class Plan:
         checkpoint_seconds: wall time between checkpoints.
         checkpoint_steps: steps between checkpoints, for tests.
         eval_batch_size: dev inputs at once.
+        deepspeed: DeepSpeed's configuration.
         history: dev evaluations so far: step, mean, scores, number of different answers.
         asked_to_stop: has this process got a signal to stop?
         interrupted: did the run stop early for such a signal to any rank?
@@ -79,6 +82,7 @@ class Plan:
     checkpoint_seconds: float
     checkpoint_steps: int | None = None
     eval_batch_size: int = 32
+    deepspeed: Mapping[str, Any] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     asked_to_stop: bool = False
     interrupted: bool = False
@@ -145,6 +149,15 @@ class GridTrainer(Trainer):
             collate_fn=partial(self.plan.formulation.collate, self.plan.setup),
             pin_memory=self.args.dataloader_pin_memory,
         )
+
+    def create_scheduler(self, *args: Any, **kwargs: Any) -> Any:
+        """Look at DeepSpeed's engine: the library calls this when it is made, and before a checkpoint is loaded."""
+        if self.plan.deepspeed is not None:
+            engine = self.accelerator.deepspeed_engine_wrapped.engine
+            check_honoured(self.plan.deepspeed, engine.config)
+            if adapters.has(self.model):
+                _leave_out_frozen(engine)
+        return super().create_scheduler(*args, **kwargs)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list, Any]:
         """Return the micro-batches of a step and the number of labelled units in the global batch."""
@@ -270,12 +283,29 @@ class GridTrainer(Trainer):
         """Write the weights of a training checkpoint; DeepSpeed's own shards hold them already."""
         if self.is_world_process_zero():
             Path(output_dir).mkdir(parents=True, exist_ok=True)
-            if not self.is_deepspeed_enabled:
-                save_model(self.model, str(Path(output_dir) / "model.safetensors"))
+            file = Path(output_dir) / "model.safetensors"
+            if adapters.has(self.model) and not self.is_deepspeed_enabled:
+                save_file({n: p.detach().contiguous() for n, p in adapters.trained_tensors(self.model).items()}, file)
+            elif not self.is_deepspeed_enabled:
+                save_model(self.model, str(file))
         self.wait()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        load_model(self.model if model is None else model, Path(resume_from_checkpoint) / "model.safetensors")
+        model, file = self.model if model is None else model, Path(resume_from_checkpoint) / "model.safetensors"
+        if not adapters.has(model):
+            load_model(model, file)
+            return
+        own, stored = adapters.trained_tensors(model), load_file(file)
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(stored.pop(name))
+
+
+def _leave_out_frozen(engine: Any) -> None:
+    """Make DeepSpeed's checkpoints of what is trained alone; the library does so for PEFT's wrapper only."""
+    save, load = engine.save_checkpoint, engine.load_checkpoint
+    engine.save_checkpoint = partial(save, exclude_frozen_parameters=True)
+    engine.load_checkpoint = lambda *args, **kwargs: load(*args, **{**kwargs, "load_module_strict": False})
 
 
 @contextmanager

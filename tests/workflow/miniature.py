@@ -41,6 +41,12 @@ CONFIG: dict[str, Any] = {
 }
 
 
+def with_tables(jobs: dict[str, int]) -> dict[str, int]:
+    """Return planned jobs with what follows the scores among them: each target that is scored is resampled once."""
+    scored = sum(name.startswith("score_") for name in jobs)
+    return jobs | {"collect": 1, "contrasts": 1, "build_tables": 1} | ({"bootstrap": scored} if scored else {})
+
+
 class Miniature:
     """A working folder with a checkout, sources, a model and a config.
 

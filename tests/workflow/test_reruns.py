@@ -8,12 +8,11 @@ import time
 
 import pandas as pd
 import pytest
+from miniature import with_tables
 
 from stiltgrid.artifacts import read_json
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
-
-TABLES = {"collect": 1, "build_tables": 1}
 
 
 def test_after_a_complete_run_there_is_nothing_to_do(mini):
@@ -27,7 +26,7 @@ def test_after_a_complete_run_there_is_nothing_to_do(mini):
 def test_one_deleted_prediction_is_one_predict_job_and_what_follows(mini):
     before = mini.path("predictions/tiny/mnli/xnli/seed1/de.parquet").read_bytes()
     mini.path("predictions/tiny/mnli/xnli/seed1/de.parquet").unlink()
-    expected = {"predict_xnli": 1, "score_xnli": 1} | TABLES
+    expected = with_tables({"predict_xnli": 1, "score_xnli": 1})
     assert mini.planned() == expected
     assert mini.planned("tables") == expected | {"tables": 1}
     mini.run()
@@ -38,7 +37,7 @@ def test_one_deleted_prediction_is_one_predict_job_and_what_follows(mini):
 
 def test_an_added_language_adds_only_its_cells(mini):
     mini.config["targets"]["xnli"]["languages"] = ["en", "de", "es"]
-    assert mini.planned() == {"data": 1, "predict_xnli": 2, "score_xnli": 2} | TABLES
+    assert mini.planned() == with_tables({"data": 1, "predict_xnli": 2, "score_xnli": 2})
     mini.run()
     for arm in ("none", "mnli"):
         assert "2 of 3 languages in the store; computing: es" in mini.log(f"predict/tiny/{arm}/xnli/seed1")
@@ -47,26 +46,22 @@ def test_an_added_language_adds_only_its_cells(mini):
 
 def test_an_added_seed_adds_only_its_runs(mini):
     mini.config["seeds"] = 2
-    assert (
-        mini.planned()
-        == {
+    assert mini.planned() == with_tables(
+        {
             "train_intermediate": 1,
             "train_target": 4,
             **{"predict_xnli": 2, "predict_pos": 2, "score_xnli": 2, "score_pos": 2},
         }
-        | TABLES
     )
 
 
 def test_an_added_intermediate_adds_only_its_column(mini):
     mini.config["intermediates"]["qqp"] = {"tasks": ["qqp"]}
-    assert (
-        mini.planned()
-        == {
+    assert mini.planned() == with_tables(
+        {
             **{"data": 2, "train_intermediate": 1, "train_target": 2},
             **{"predict_xnli": 1, "predict_pos": 1, "score_xnli": 1, "score_pos": 1},
         }
-        | TABLES
     )
 
 
@@ -75,13 +70,11 @@ def test_a_learning_rate_of_one_intermediate_reruns_only_its_column(mini):
     untouched = mini.path("checkpoints/tiny/none/xnli/seed1/manifest.json")
     time_before = untouched.stat().st_mtime_ns
     mini.config["intermediates"]["mnli"]["training"] = {"learning_rate": 3e-3}
-    assert (
-        mini.planned()
-        == {
+    assert mini.planned() == with_tables(
+        {
             **{"train_intermediate": 1, "train_target": 2},
             **{"predict_xnli": 1, "predict_pos": 1, "score_xnli": 1, "score_pos": 1},
         }
-        | TABLES
     )
     mini.run()
     new = read_json(mini.path("checkpoints/tiny/mnli/seed1/manifest.json"))
@@ -96,9 +89,24 @@ def test_a_learning_rate_of_one_intermediate_reruns_only_its_column(mini):
 
 def test_a_titles_change_makes_tables_anew_and_nothing_else(mini):
     mini.config["models"]["tiny"]["title"] = "Smallest"
-    assert mini.planned() == TABLES
+    assert mini.planned() == with_tables({})
     mini.run()
     assert "Smallest" in mini.path("tables/main.md").read_text(encoding="utf-8")
+
+
+def test_what_is_asked_of_the_scores_reruns_the_analysis_alone(mini):
+    mini.config["analysis"] = {"alpha": 0.1}
+    assert mini.planned() == {"contrasts": 1, "build_tables": 1}
+    mini.config["analysis"] = {"power": {"seed_sd": {"tiny": 1.0}}}
+    assert mini.planned() == {}
+    mini.config["analysis"] |= {"alpha": 0.1, "replicates": 200}
+    assert mini.planned() == {"bootstrap": 2, "contrasts": 1, "build_tables": 1}
+    mini.run()
+    assert "90 % interval" in mini.path("tables/answer_table.md").read_text(encoding="utf-8")
+    assert mini.planned() == {}
+    assert "seed SD tiny 1" in mini.run("power")
+    assert mini.planned("power") == {"power": 1}
+    assert mini.planned() == {}
 
 
 def test_a_speed_setting_reruns_nothing(mini):
@@ -108,11 +116,11 @@ def test_a_speed_setting_reruns_nothing(mini):
 
 def test_another_evaluation_split_is_predicted_and_scored_anew(mini):
     mini.config["targets"]["xnli"]["eval_split"] = "dev"
-    assert mini.planned() == {"data": 1, "predict_xnli": 2, "score_xnli": 2} | TABLES
+    assert mini.planned() == with_tables({"data": 1, "predict_xnli": 2, "score_xnli": 2})
     mini.run()
     assert read_json(mini.path("scores/tiny/none/xnli/seed1/de.json"))["split"] == "dev"
     mini.config["targets"]["xnli"]["eval_split"] = "test"
-    assert mini.planned() == {"predict_xnli": 2, "score_xnli": 2} | TABLES
+    assert mini.planned() == with_tables({"predict_xnli": 2, "score_xnli": 2})
     mini.run()
     assert "2 of 2 languages in the store; computing: none" in mini.log("predict/tiny/none/xnli/seed1")
     assert read_json(mini.path("scores/tiny/none/xnli/seed1/de.json"))["split"] == "test"
@@ -123,7 +131,7 @@ def test_a_raised_prediction_version_predicts_anew_and_trains_nothing(mini):
     text = path.read_text(encoding="utf-8")
     assert "PREDICTION_VERSION = 1" in text
     path.write_text(text.replace("PREDICTION_VERSION = 1", "PREDICTION_VERSION = 2"), encoding="utf-8")
-    assert mini.planned() == {"predict_xnli": 2, "predict_pos": 2, "score_xnli": 2, "score_pos": 2} | TABLES
+    assert mini.planned() == with_tables({"predict_xnli": 2, "predict_pos": 2, "score_xnli": 2, "score_pos": 2})
     mini.run("results/mini/predictions/tiny/none/xnli/seed1/en.parquet")
     assert "0 of 2 languages in the store" in mini.log("predict/tiny/none/xnli/seed1")
 
@@ -132,7 +140,7 @@ def test_an_edited_verbaliser_retrains_what_was_trained_with_it(mini):
     path = mini.folder / "checkout" / "stiltgrid" / "tasks" / "xglue.yaml"
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("NOUN: noun", "NOUN: thing"), encoding="utf-8")
-    assert mini.planned() == {"train_target": 2, "predict_pos": 2, "score_pos": 2} | TABLES
+    assert mini.planned() == with_tables({"train_target": 2, "predict_pos": 2, "score_pos": 2})
 
 
 def test_a_comment_in_any_python_file_retrains_nothing(mini):

@@ -1,6 +1,7 @@
-"""Render the result tables in Markdown, CSV and LaTeX from the collected scores.
+"""Render the result tables in Markdown, CSV and LaTeX from the collected scores and the estimated contrasts.
 
-Nothing is computed here but means; a missing cell shows as missing, and no average hides one.
+Nothing is computed here but means; a missing cell shows as missing, and no average hides one. Beside the tables:
+answer.md, numbers.tex (a macro for every number) and contrasts.csv.
 """
 
 import logging
@@ -10,6 +11,7 @@ from pathlib import Path
 from stiltgrid.collect import read_scores
 from stiltgrid.config import load
 from stiltgrid.grid import Grid
+from stiltgrid.paper.findings import read_findings
 from stiltgrid.paper.tables import write_tables
 from stiltgrid.scripting import parser, run_main
 
@@ -21,15 +23,19 @@ def main(argv: Sequence[str] | None) -> None:
     options = parser(__doc__, EXAMPLES)
     options.add_argument("--config", required=True, help="config file")
     options.add_argument("--scores", help="collected scores (default: results/<grid>/analysis/scores.parquet)")
+    options.add_argument("--contrasts", help="folder of contrasts and headline (default: results/<grid>/analysis)")
     options.add_argument("--out", help="folder (default: results/<grid>/tables)")
-    options.add_argument("--show", action="store_true", help="print the main table")
+    options.add_argument("--show", action="store_true", help="print the main table and the answer")
     args = options.parse_args(argv)
     grid = Grid(load(args.config))
     folder = Path(args.out or grid.paths.tables)
-    written = write_tables(grid, read_scores(args.scores or grid.paths.scores), folder)
+    frame = read_scores(args.scores or grid.paths.scores)
+    findings = read_findings(grid, args.contrasts or Path(grid.paths.contrasts).parent)
+    written = write_tables(grid, frame, folder, findings)
     logging.info("%s: %d files", folder, len(written))
     if args.show:
         print((folder / "main.md").read_text(encoding="utf-8"))
+        print((folder / "answer.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

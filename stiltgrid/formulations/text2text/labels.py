@@ -143,6 +143,6 @@ def whole_label_scores(setup: Setup, model: Any, wanted: Sequence[Sequence[int]]
         mask.repeat_interleave(len(wanted), 0),
     )
     logits = model.lm_head(hidden).float().log_softmax(-1)
-    labels = labels.repeat(number, 1)
+    labels = labels.repeat(number, 1).to(logits.device)
     chosen = logits.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
     return chosen.masked_fill(labels == IGNORED, 0.0).sum(-1).view(number, len(wanted))
