@@ -15,6 +15,7 @@ import torch
 
 from stiltgrid import adapters, sharded
 from stiltgrid.artifacts import read_json
+from stiltgrid.errors import StiltgridError
 
 ROOM = 1.2
 """One GPU is used if it is this many times as large as the weights: for what is computed, with batches of their own."""
@@ -53,8 +54,17 @@ def placed(weights: Path, whole: Path) -> Placement:
 
 
 def devices(size: int, free: list[int]) -> Mapping[str, Any] | str:
-    """Return the library's device map for weights of `size` bytes and GPUs with so many bytes free."""
-    return "balanced" if len(free) > 1 and ROOM * size > free[0] else {"": 0}
+    """Return the library's device map for weights of `size` bytes and GPUs with so many bytes free.
+
+    Raises:
+        StiltgridError: if all of them together are too small: the library would put the rest into host memory.
+    """
+    if ROOM * size > sum(free):
+        raise StiltgridError(
+            f"the weights need {ROOM * size / 1e9:.1f} GB of GPU memory, {sum(free) / 1e9:.1f} GB are free on "
+            f"{len(free)} GPUs; raise resources.predict_gpus"
+        )
+    return "balanced" if ROOM * size > free[0] else {"": 0}
 
 
 def numbers(folder: Path) -> int:

@@ -281,24 +281,25 @@ def _make_ready(out: Path, about: dict[str, Any], recipe_hash: str, execution: M
     except (StiltgridError, KeyError):
         same = sharded = False
     if same and sharded and any(before[key] != value for key, value in layout.items()):
-        # DeepSpeed's shards are one a rank, and nobody else's format
-        print(
-            f"{out}: the checkpoints are of {before['strategy']} on {before['devices']} devices and cannot be "
-            f"continued by {layout['strategy']} on {layout['devices']}; starting again",
-            file=sys.stderr,
-            flush=True,
-        )
+        # DeepSpeed's shards are one a rank, and nobody else's format; they may be days of work, so a person decides
+        if (whole := checkpoints.newest(out / "training")) is not None:
+            raise StiltgridError(
+                f"{out}: its checkpoint at step {checkpoints.step_of(whole[0])} is of {before['strategy']} on "
+                f"{before['devices']} devices and cannot be continued by {layout['strategy']} on {layout['devices']}; "
+                f"set the model's execution back, or remove {out / 'training'} to start again"
+            )
         same = False
+    earlier = storage.record(out)
+    if earlier is not None and storage.gone(out) and earlier["recipe_hash"] == recipe_hash:
+        replaces = storage.digests(earlier)
     if not same:
         for name in ("training", "weights", "weights.tmp", storage.GOING):
             shutil.rmtree(out / name, ignore_errors=True)
         (out / "metrics.jsonl").unlink(missing_ok=True)
-    earlier = storage.record(out)
-    if earlier is not None and storage.gone(out) and earlier["recipe_hash"] == recipe_hash:
-        replaces = storage.digests(earlier)
+    # before the manifests go: they, or this, say whose place the new weights take
+    write_json(record, {"recipe_hash": recipe_hash, "identity": about, "replaces": replaces, **layout})
     for name in ("complete.json", "manifest.json"):
         (out / name).unlink(missing_ok=True)
-    write_json(record, {"recipe_hash": recipe_hash, "identity": about, "replaces": replaces, **layout})
 
 
 def _finish(

@@ -11,6 +11,7 @@ import tiny
 import torch
 
 from stiltgrid import placement
+from stiltgrid.errors import StiltgridError
 from stiltgrid.models import load_saved, load_text2text, save_model
 from stiltgrid.placement import Placement, devices, numbers, placed
 
@@ -96,7 +97,7 @@ def test_a_gpu_holds_what_was_saved(mt5, tmp_path, monkeypatch, dtype):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda i: (80_000_000_000, 80_000_000_000))
     assert placed(tmp_path, tmp_path) == Placement(dtype, {"": 0})
-    monkeypatch.setattr(placement, "numbers", lambda _: 39_000_000_000)
+    monkeypatch.setattr(placement, "numbers", lambda _: 100_000_000_000 // dtype.itemsize)
     assert placed(tmp_path, tmp_path).devices == "balanced"
 
 
@@ -105,7 +106,9 @@ def test_layers_are_shared_out_where_one_gpu_is_too_small():
     assert devices(large, [80_000_000_000]) == {"": 0}
     assert devices(large, [80_000_000_000] * 4) == {"": 0}
     assert devices(large, [24_000_000_000] * 2) == "balanced"
-    assert devices(large, [24_000_000_000]) == {"": 0}
+    for few in ([24_000_000_000], [12_000_000_000] * 2):
+        with pytest.raises(StiltgridError, match=r"need .* GB of GPU memory, 24.0 GB are free on .*predict_gpus"):
+            devices(large, few)
 
 
 def test_numbers_are_counted_without_reading_them(mt5):

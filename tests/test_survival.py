@@ -250,10 +250,11 @@ def test_zero3_interrupted_and_resumed_is_zero3_uninterrupted(world, tmp_path):
     assert status == 0, log[-3000:]
     assert "resumed from step 8" in log
     same(tmp_path / "whole", tmp_path / "run")
-    # nor can its shards be continued by another number of ranks: said, and begun again
+    # nor can its shards be continued by another number of ranks: refused, and nothing is thrown away
     ended(call(world, tmp_path / "other", ZERO3, die=12))
     status, log = ended(call(world, tmp_path / "other"))
-    assert status == 0 and "cannot be continued by single on 1; starting again" in log, log[-3000:]
+    assert status != 0 and "cannot be continued by single on 1; set the model's execution back" in log, log[-3000:]
+    assert checkpoints.newest(tmp_path / "other" / "training")[0].name == "checkpoint-8"
 
 
 @pytest.mark.slow

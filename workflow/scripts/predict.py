@@ -80,8 +80,12 @@ def main(argv: Sequence[str] | None) -> None:
             frozenset(args.recompute),
             grid.decoding(run.target, run.model),
         )
-    for removed in Storage(grid).tidy(run):
-        logging.info("%s: weights removed (storage: %.1f MB)", removed.folder, removed.bytes / 1e6)
+    try:
+        for removed in Storage(grid).tidy(run):
+            logging.info("%s: weights removed (storage: %.1f MB)", removed.folder, removed.bytes / 1e6)
+    except OSError as error:
+        # the predictions are whole: weights that stay are no reason to fail
+        logging.warning("weights not removed (%s); `stiltgrid gc --delete` removes them", error)
     computed, stored = (" ".join(languages) or "none" for languages in (report.computed, report.stored))
     logging.info("computed: %s; from the store: %s", computed, stored)
 
