@@ -87,8 +87,11 @@ def same(one: Path, two: Path) -> None:
     a, b = (read_json(out / "manifest.json") for out in (one, two))
     assert a["weights"] == b["weights"] and a["digest"] == b["digest"] and a["dev"] == b["dev"]
     assert lines(one) == lines(two)
+    left = {"complete.json", "manifest.json", "metrics.jsonl", "weights"}
+    if a["execution"]["strategy"] == "zero3":
+        left.add("deepspeed.json")
     for out in (one, two):
-        assert {p.name for p in out.iterdir()} == {"complete.json", "manifest.json", "metrics.jsonl", "weights"}
+        assert {p.name for p in out.iterdir()} == left
 
 
 @pytest.fixture(scope="module")
