@@ -6,7 +6,7 @@ import pytest
 
 from stiltgrid.artifacts import read_json
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
 
 def test_truncated_prediction_is_set_aside_and_predicted_again(mini):
