@@ -9,6 +9,7 @@ from stiltgrid.metrics.generation import BLEU, CHRF
 from stiltgrid.metrics.metric import Metric
 from stiltgrid.metrics.questions import MLQA_EXACT, MLQA_F1, SQUAD_EXACT, SQUAD_F1
 from stiltgrid.metrics.ranking import NDCG
+from stiltgrid.metrics.retrieval import MINING_F1, RETRIEVAL_ACCURACY
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
@@ -25,6 +26,8 @@ METRICS: dict[str, Metric] = {
         SQUAD_EXACT,
         BLEU,
         CHRF,
+        RETRIEVAL_ACCURACY,
+        MINING_F1,
     )
 }
 

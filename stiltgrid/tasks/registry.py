@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from stiltgrid.errors import StiltgridError, nearest
 
 Split = Literal["train", "dev", "test"]
-Kind = Literal["classification", "ranking", "tagging", "span", "choice", "generation"]
+Kind = Literal["classification", "ranking", "tagging", "span", "choice", "generation", "retrieval"]
 
 
 class Row(BaseModel):
@@ -35,8 +35,9 @@ class Submission(Row):
     """How a benchmark wants a task's predictions."""
 
     file: str = Field(description="file below the submission's folder; `{lang}` is filled in")
-    form: Literal["labels", "values", "tags", "answers", "texts"] = Field(
-        description="`labels`, `values`, `texts`: a line an example; `tags`: a line a word; `answers`: JSON {id: text}"
+    form: Literal["labels", "values", "tags", "answers", "texts", "pairs", "places"] = Field(
+        description="`labels`, `values`, `texts`: a line an example; `tags`: a line a word; `answers`: JSON {id: text}; "
+        "`pairs`: the ids of a mined pair a line; `places`: the row of the sentence found, from 0"
     )
 
 
@@ -79,6 +80,10 @@ class TaskRow(Row):
     output_length: int | None = Field(default=None, ge=1, description="text2text: tokens of a written answer at most")
     decoding: Decoding = Field(default=Decoding(), description="text2text: how an answer is written")
     submission: Submission | None = Field(default=None, description="the benchmark's form of predictions")
+    search: Literal["nearest", "mining"] | None = Field(
+        default=None,
+        description="retrieval: `nearest`: the nearest sentence of each query; `mining`: pairs of two texts by ratio margin",
+    )
     chance: float = Field(description="score of the trivial baseline, 0 to 100")
     cluster: str = Field(description="what is resampled as one: row, premise, query, sentence ...")
     parallel: bool | Literal["ids"] = Field(
@@ -110,6 +115,8 @@ class TaskRow(Row):
             raise ValueError(f"{self.name}: kind {self.kind} needs labels")
         if self.pending is None and self.kind in ("span", "generation") and self.output_length is None:
             raise ValueError(f"{self.name}: kind {self.kind} needs output_length")
+        if (self.kind == "retrieval") != (self.search is not None):
+            raise ValueError(f"{self.name}: kind retrieval, and no other, needs search")
         if len(set(self.labels.values())) != len(self.labels):
             raise ValueError(f"{self.name}: two labels share a verbaliser")
         if unknown := {f for s in self.segments for f in s} - set(self.fields):
