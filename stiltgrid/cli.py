@@ -32,7 +32,7 @@ def check(config: str) -> None:
         f"{config}: valid. grid {grid.config.grid}: {len(grid.config.models)} models x "
         f"{len(grid.config.intermediates)} intermediates x {len(grid.config.targets)} targets; "
         f"{everything} cells, {everything - cells} excluded; {len(grid.arms)} phase ii runs, "
-        f"{len(grid.runs)} phase iii runs"
+        f"{len(grid.fine_tuned)} phase iii runs"
     )
     for reason in sorted(set(grid.excluded.values())):
         print(f"  excluded: {reason}")

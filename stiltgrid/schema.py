@@ -73,7 +73,7 @@ TrainingOverride = _partial(Training, "TrainingOverride")
 
 
 class Retrieval(Block):
-    """How sentences are embedded and searched for retrieval targets; the defaults, then the model's keys, then the target's."""
+    """How retrieval targets are embedded and searched: these defaults, then the model's keys, then the target's."""
 
     layer: int | None = Field(
         None,
@@ -89,6 +89,15 @@ class Retrieval(Block):
 
 
 RetrievalOverride = _partial(Retrieval, "RetrievalOverride")
+
+RETRIEVAL_VERSION = 1
+"""Raise when embedding or search change in a way that changes predictions."""
+
+
+class ResolvedRetrieval(Retrieval):
+    """A run's settings, all layers of the config merged: part of its predictions' identity."""
+
+    version: int = RETRIEVAL_VERSION
 
 
 class Execution(Block):

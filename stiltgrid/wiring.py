@@ -14,7 +14,7 @@ from stiltgrid.examples import sidecar
 from stiltgrid.grid import Arm, Cell, DataFile, Grid, Paths, Run, parent_manifest
 from stiltgrid.readers.archive import contents_of, is_archive, manifest_of, plain, unpacked_folder
 from stiltgrid.readers.files import source_paths
-from stiltgrid.recipes import data_recipe, pretrained_recipe, scoring_recipe, training_recipe
+from stiltgrid.recipes import data_recipe, prediction_recipe, pretrained_recipe, scoring_recipe, training_recipe
 from stiltgrid.score_languages import statistics_file
 from stiltgrid.storage import Storage
 from stiltgrid.tasks.registry import task
@@ -226,6 +226,18 @@ class Wiring:
     def checkpoint(self, target: str) -> str:
         """A target checkpoint's manifest, with wildcards left open."""
         return self.paths.checkpoint(Run("{model}", "{intermediate}", target, "{seed}"))  # type: ignore[arg-type]
+
+    def evaluated(self, target: str) -> str | Callable[[Wildcards], str]:
+        """The manifest that a target's predictions rest on; of a retrieval target it depends on the arm."""
+        if not self.grid.retrieves(target):
+            return self.checkpoint(target)
+        return lambda w: self.grid.evaluated(Run(w.model, w.intermediate, target, int(w.seed)))
+
+    def prediction_params(self, target: str) -> dict[str, Any] | Callable[[Wildcards], dict[str, Any]]:
+        """What, beside the checkpoint, determines a target's predictions; a retrieval's depends on the model."""
+        if not self.grid.retrieves(target):
+            return prediction_recipe(self.grid, target)
+        return lambda w: prediction_recipe(self.grid, target, w.model)
 
     def arm(self) -> str:
         """An intermediate checkpoint's manifest, with wildcards left open."""

@@ -20,7 +20,7 @@ def found_statistics(
 def mined_statistics(
     task: TaskRow, language: str, examples: Sequence[Example], predictions: Sequence[Prediction]
 ) -> dict[str, list]:
-    """Return `pairs_right`, `pairs_mined` and `pairs_gold` a sentence; rows that a threshold is tuned on count nothing."""
+    """Return `pairs_right`, `pairs_mined` and `pairs_gold` a sentence; rows to tune a threshold on count nothing."""
     right, mined, gold = [], [], []
     for example, said in zip(examples, predictions, strict=True):
         counted = not example.id.startswith(TUNING)

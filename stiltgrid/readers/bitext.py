@@ -59,8 +59,8 @@ def read_comparable(paths: Sequence[Path], task: TaskRow, language: str, *, drop
     """Read a corpus of a language, one of English, and the pairs of sentences that translate each other.
 
     Args:
-        paths: lines `id TAB sentence` of the language, the same of English, and lines `id TAB id` of the gold pairs; then,
-            for a split that is scored with a threshold of another, the three files of that one.
+        paths: lines `id TAB sentence` of the language, the same of English, and lines `id TAB id` of the gold pairs;
+            then, for a split that is scored with a threshold of another, the three files of that one.
         task: the task row; its field is `sentence`.
         language: of the files; ids begin with it, those of English with `en-`.
         dropped: not used; nothing is left out.
@@ -68,16 +68,16 @@ def read_comparable(paths: Sequence[Path], task: TaskRow, language: str, *, drop
     Returns:
         A row a sentence, the language's first. `references` are the English ids that a sentence of the language belongs
         to, most often none; those of an English row are empty. A sentence is resampled by itself; English rows count
-        nothing in the score, so they are one group, `en`. The ids of tuning rows begin with `dev:`, and they are one group.
+        nothing in the score, so they are one group, `en`. So are the tuning rows, whose ids begin with `dev:`.
 
     Raises:
-        StiltgridError: if the number of files is another, a line has not two fields, an id occurs twice, is of the wrong
-            side, or a gold pair names an id that no sentence has.
+        StiltgridError: if the number of files is another, a line has not two fields, an id occurs twice or is of the
+            wrong side, or a gold pair names an id that no sentence has.
     """
     if len(paths) not in (3, 6):
         raise StiltgridError(
-            f"{task.name}: {paths[0]}: expected three files (sentences, English sentences, gold pairs), or six, with those "
-            f"that the threshold is tuned on; found {len(paths)}"
+            f"{task.name}: {paths[0]}: expected three files (sentences, English sentences, gold pairs), or six, with "
+            f"those that the threshold is tuned on; found {len(paths)}"
         )
     found = _corpus(paths[:3], language, "")
     return found + _corpus(paths[3:], language, TUNING) if len(paths) == 6 else found
@@ -92,9 +92,7 @@ def _corpus(paths: Sequence[Path], language: str, mark: str) -> list[Example]:
                 raise StiltgridError(f"{paths[2]}:{number}: id {name!r}, expected one of {path}")
         gold.setdefault(one, []).append(mark + other)
     found = [
-        Example(
-            id=mark + name, group=mark or name, fields={"sentence": text}, references=tuple(gold.get(name, ()))
-        )
+        Example(id=mark + name, group=mark or name, fields={"sentence": text}, references=tuple(gold.get(name, ())))
         for name, text in sentences.items()
     ]
     return found + [

@@ -1,4 +1,4 @@
-"""PAN-X as Rahimi et al. (2019) released it: a word with its language before it, a tab, an IOB2 tag; one folder a language."""
+"""PAN-X as Rahimi et al. (2019) released it: a folder a language, words with the language before them, IOB2 tags."""
 
 from collections import Counter
 from dataclasses import replace
@@ -35,8 +35,8 @@ def read_panx(path: Path, task: TaskRow, language: str, *, dropped: Counter[str]
             before, colon, rest = word.partition(":")
             if not colon or before != language or not rest:
                 raise StiltgridError(
-                    f"{path}: sentence {example.id} has the word {word!r}, expected `{language}:` before each word; the "
-                    "files of XTREME's preprocessing, which lack it, are read by the layout `xtreme`"
+                    f"{path}: sentence {example.id} has the word {word!r}, expected `{language}:` before each word; "
+                    "the files of XTREME's preprocessing, which lack it, are read by the layout `xtreme`"
                 )
             words.append(rest)
         found.append(replace(example, words=tuple(words)))

@@ -1,6 +1,7 @@
 """Sentences as vectors: hidden states of one layer of an encoder, pooled over tokens, of length 1."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ def layer_of(how: Retrieval, depth: int) -> int:
     if how.layer is None:
         return round(7 * depth / 12)
     if how.layer > depth:
-        raise StiltgridError(f"retrieval.layer: {how.layer}, the encoder has {depth} layers; expected 0 (embeddings) to {depth}")
+        raise StiltgridError(
+            f"retrieval.layer: {how.layer}, the encoder has {depth} layers; expected 0 (embeddings) to {depth}"
+        )
     return how.layer
 
 
@@ -151,7 +154,7 @@ class Embedder:
         return found, cut
 
     def _inputs(self, sentences: Sequence[str], how: Retrieval) -> tuple[list[list[int]], list[list[int]], list[bool]]:
-        """Return ids, marks of special tokens, and whether a sentence was cut, which leaves the special ones in place."""
+        """Return ids, marks of special tokens, which are never cut off, and whether a sentence was cut."""
         from stiltgrid.models import most_tokens
 
         most = min(how.max_input_length, most_tokens(self.encoder.config) or how.max_input_length)
@@ -176,7 +179,8 @@ def _pooled(states: Any, taken: Any, pooling: str) -> Any:
     return (states * weights).sum(1) / weights.sum(1)
 
 
-class shallow:
+@contextlib.contextmanager
+def shallow(encoder: Any, layer: int) -> Iterator[None]:
     """Leave out the layers above the highest that is asked for, while the context lasts.
 
     One more is kept: where the last layer's states pass a final normalisation (T5), those of the layer below must not.
@@ -184,21 +188,20 @@ class shallow:
     Args:
         encoder: an encoder with a list of as many modules as it has layers.
         layer: the highest that is asked for.
+
+    Raises:
+        StiltgridError: if no such list is found.
     """
+    from torch import nn
 
-    def __init__(self, encoder: Any, layer: int):
-        from torch import nn
-
-        depth = encoder.config.num_hidden_layers
-        lists = [m for m in encoder.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
-        if not lists:
-            raise StiltgridError(f"{type(encoder).__name__}: no list of its {depth} layers is found; retrieval cannot read one")
-        self.blocks, self.whole, self.keep = lists[0], list(lists[0]), min(depth, layer + 1)
-
-    def __enter__(self) -> None:
-        """Take the upper layers out."""
-        del self.blocks[self.keep :]
-
-    def __exit__(self, *_: object) -> None:
-        """Put them back."""
-        self.blocks.extend(self.whole[self.keep :])
+    depth = encoder.config.num_hidden_layers
+    lists = [m for m in encoder.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
+    if not lists:
+        raise StiltgridError(f"{type(encoder).__name__}: no list of its {depth} layers is found, so none can be read")
+    blocks = lists[0]
+    above = list(blocks)[layer + 1 :]
+    del blocks[layer + 1 :]
+    try:
+        yield
+    finally:
+        blocks.extend(above)

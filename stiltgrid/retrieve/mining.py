@@ -1,7 +1,7 @@
 """Bitext mining by ratio margin (Artetxe and Schwenk 2019, sections 3 and 4.3), as XTREME does it for BUCC 2018.
 
 The score of two sentences is their cosine over the mean of their mean cosines with their k nearest neighbours on the
-other side. Candidates are the best of each sentence of either side; they are taken by falling score, each sentence once.
+other side. Candidates are the best of each sentence of either side; they are taken by falling score, one to one.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Exact nearest neighbours by cosine, block by block: memory does not grow with the product of the two sides.
 
-Both sides are float32 matrices of vectors of length 1. Similarities are computed a block at a time (`BLOCK` rows by `BLOCK`
-columns, 64 MB) and only the best of each row and each column are kept, so that both directions of a search cost one product.
-500,000 by 500,000 vectors of 1,024 numbers take 4.1 GB for the vectors and some 0.3 GB beside them (docs/retrieval.md).
+Both sides are float32 matrices of vectors of length 1. Similarities are computed a block at a time (`BLOCK` rows by
+`BLOCK` columns, 64 MB) and only the best of each row and each column are kept, so that both directions of a search cost
+one product. docs/retrieval.md has what that takes.
 """
 
 from collections.abc import Iterator

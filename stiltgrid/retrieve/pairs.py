@@ -46,9 +46,9 @@ def mined(examples: Sequence[Example], vectors: Sequence[Vectors], how: Retrieva
     """Return the pairs mined between the sentences of a language and English ones.
 
     Where the file has rows to tune on (`dev:`, see `read_comparable`), the threshold is tuned on these and used for the
-    others. Where it has none, it is itself the dev set: pairs are mined from all of it, the threshold of each half of the
-    language's sentences is tuned on the other half (`half`, a hash of their ids), so no sentence's own label sets the
-    threshold it is held against.
+    others. Where it has none, it is itself the dev set: pairs are mined from all of it, the threshold of each half of
+    the language's sentences is tuned on the other half (`half`, a hash of their ids), so no sentence's own label sets
+    the threshold it is held against.
 
     Args:
         examples: the rows, of both sides.
@@ -93,8 +93,8 @@ def _pairs(
 ) -> dict[int, tuple[int, float]]:
     """Return the pairs of some rows: row of the language -> (row of English, margin), those above 0 alone.
 
-    Texts that occur more than once are one vector in the search, and their pairs are dropped, because nothing tells which
-    sentence is meant: so XTREME does.
+    Texts that occur more than once are one vector in the search, and their pairs are dropped, because nothing tells
+    which sentence is meant: so XTREME does.
     """
     sides: tuple[list[int], list[int]] = ([], [])
     for row in rows:
@@ -109,9 +109,7 @@ def _pairs(
     x, y = (list(side) for side in alone)
     # a side in the file's order is a slice, of which no copy is made
     found = mine(_rows(matrix, x), _rows(matrix, y), how.neighbours)
-    return {
-        x[i]: (y[j], margin) for i, j, margin in found if margin > 0 and alone[0][x[i]] and alone[1][y[j]]
-    }
+    return {x[i]: (y[j], margin) for i, j, margin in found if margin > 0 and alone[0][x[i]] and alone[1][y[j]]}
 
 
 def _rows(matrix: Vectors, rows: Sequence[int]) -> Vectors:

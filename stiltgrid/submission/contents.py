@@ -1,5 +1,8 @@
 """What a grid's submissions hold: one a model, intermediate and seed, with every target that has a submission form."""
 
+from collections.abc import Callable
+from typing import Any
+
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import sidecar
 from stiltgrid.grid import Arm, Cell, Grid, Run
@@ -39,12 +42,18 @@ def outputs(grid: Grid, model: str) -> list[str]:
     return [f"{below}/manifest.json", *named] if named else []
 
 
-def inputs(grid: Grid, model: str) -> list[str]:
-    """Name what a model's submissions are made from, {intermediate} and {seed} left open."""
+def inputs(grid: Grid, model: str) -> list[str | Callable[[Any], str]]:
+    """Name what a model's submissions are made from, {intermediate} and {seed} left open.
+
+    What a retrieval target is evaluated with depends on the intermediate: a function of the wildcards.
+    """
     paths, arm = grid.paths, (model, "{intermediate}")
-    found = [paths.pretrained(model)]
+    found: list[str | Callable[[Any], str]] = [paths.pretrained(model)]
     for target in targets(grid, model):
-        found.append(paths.checkpoint(Run(*arm, target, "{seed}")))  # type: ignore[arg-type]
+        if grid.retrieves(target):
+            found.append(lambda w, name=target: grid.evaluated(Run(model, w.intermediate, name, int(w.seed))))
+        else:
+            found.append(paths.checkpoint(Run(*arm, target, "{seed}")))  # type: ignore[arg-type]
         for language in grid.languages(target):
             found.append(paths.prediction(Cell(*arm, target, language, "{seed}")))  # type: ignore[arg-type]
             found.append(str(sidecar(paths.data(grid.evaluation(target, language)))))

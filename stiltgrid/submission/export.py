@@ -10,6 +10,7 @@ from typing import Any
 
 from stiltgrid.artifacts import file_sha256, read_json, write_json, write_text
 from stiltgrid.errors import StiltgridError, nearest
+from stiltgrid.evaluated import evaluated_manifest
 from stiltgrid.examples import read_examples, sidecar
 from stiltgrid.grid import Arm, Cell, Grid, Run
 from stiltgrid.metrics.generation import one_line
@@ -108,7 +109,7 @@ def export(grid: Grid, model: str, intermediate: str, seed: int) -> dict[str, An
         run, row = Run(model, intermediate, target, seed), grid.tasks[target]
         data = {x: Path(grid.paths.data(grid.evaluation(target, x))) for x in grid.languages(target)}
         try:
-            checkpoint = read_json(grid.paths.checkpoint(run))
+            checkpoint = evaluated_manifest(grid, run)
             key = keys(checkpoint, row, data, grid.decoding(target, model))
         except StiltgridError as error:
             faults.append(f"{target}: {error}")

@@ -36,8 +36,8 @@ class Submission(Row):
 
     file: str = Field(description="file below the submission's folder; `{lang}` is filled in")
     form: Literal["labels", "values", "tags", "answers", "texts", "pairs", "places"] = Field(
-        description="`labels`, `values`, `texts`: a line an example; `tags`: a line a word; `answers`: JSON {id: text}; "
-        "`pairs`: the ids of a mined pair a line; `places`: the row of the sentence found, from 0"
+        description="`labels`, `values`, `texts`: a line an example; `tags`: a line a word; `answers`: JSON "
+        "{id: text}; `pairs`: the ids of a mined pair a line; `places`: the row of the sentence found, from 0"
     )
 
 
@@ -82,7 +82,7 @@ class TaskRow(Row):
     submission: Submission | None = Field(default=None, description="the benchmark's form of predictions")
     search: Literal["nearest", "mining"] | None = Field(
         default=None,
-        description="retrieval: `nearest`: the nearest sentence of each query; `mining`: pairs of two texts by ratio margin",
+        description="retrieval: `nearest`: each query's nearest sentence; `mining`: pairs of two texts by ratio margin",
     )
     chance: float = Field(description="score of the trivial baseline, 0 to 100")
     cluster: str = Field(description="what is resampled as one: row, premise, query, sentence ...")
