@@ -239,6 +239,23 @@ class Wiring:
             return prediction_recipe(self.grid, target)
         return lambda w: prediction_recipe(self.grid, target, w.model)
 
+    @cached_property
+    def retrieved(self) -> tuple[str, ...]:
+        """The retrieval targets of which at least one run is not excluded."""
+        return tuple(target for target in self.running if self.grid.retrieves(target))
+
+    def layer_file(self, target: str) -> str:
+        """Scores by layer of one run of a retrieval target, with wildcards left open."""
+        return f"{self.paths.root}/layers/{{model}}/{{intermediate}}/{target}/seed{{seed}}.csv"
+
+    def layer_files(self) -> list[str]:
+        """Scores by layer of every run of a retrieval target; a pretrained model's are the same for every seed."""
+        return [
+            self.layer_file(run.target).format(model=run.model, intermediate=run.intermediate, seed=run.seed)
+            for run in self.grid.runs
+            if run.target in self.retrieved and (self.grid.arm_tasks[run.intermediate] or run.seed == 1)
+        ]
+
     def arm(self) -> str:
         """An intermediate checkpoint's manifest, with wildcards left open."""
         return self.paths.arm(Arm("{model}", "{intermediate}", "{seed}"))  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ def targets(grid: Grid, model: str) -> list[str]:
 def files(grid: Grid, model: str) -> dict[tuple[str, str], str]:
     """Return the files of a model's submissions below their folder: (target, language) -> file."""
     return {
-        (target, language): file_of(grid.tasks[target], language)
+        (target, language): file_of(grid.tasks[target], language, grid.config.submission.split)
         for target in targets(grid, model)
         for language in grid.languages(target)
     }

@@ -34,7 +34,7 @@ class Decoding(Row):
 class Submission(Row):
     """How a benchmark wants a task's predictions."""
 
-    file: str = Field(description="file below the submission's folder; `{lang}` is filled in")
+    file: str = Field(description="file below the submission's folder; `{lang}` and `{split}` are filled in")
     form: Literal["labels", "values", "tags", "answers", "texts", "pairs", "places"] = Field(
         description="`labels`, `values`, `texts`: a line an example; `tags`: a line a word; `answers`: JSON "
         "{id: text}; `pairs`: the ids of a mined pair a line; `places`: the row of the sentence found, from 0"
