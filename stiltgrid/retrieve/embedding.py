@@ -1,7 +1,6 @@
 """Sentences as vectors: hidden states of one layer of an encoder, pooled over tokens, of length 1."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +129,7 @@ class Embedder:
         found = [np.empty((len(ids), self.encoder.config.hidden_size), dtype=np.float32) for _ in layers]
         device = next(self.encoder.parameters()).device
         done = 0
-        with torch.inference_mode(), shallow(self.encoder, max(layers)):
+        with torch.inference_mode():
             for batch in by_length([len(row) for row in ids], batch_size):
                 width = len(ids[batch[0]])
                 tokens = torch.full((len(batch), width), self.tokens.pad, dtype=torch.long)
@@ -142,9 +141,8 @@ class Embedder:
                     # an empty sentence has nothing but special tokens
                     own = torch.tensor([how.special_tokens or not mark for mark in special[row]])
                     taken[k, : len(ids[row])] = own if own.any() else True
-                states = self.encoder(
-                    input_ids=tokens.to(device), attention_mask=mask.to(device), output_hidden_states=True
-                ).hidden_states
+                inputs = {"input_ids": tokens.to(device), "attention_mask": mask.to(device)}
+                states = hidden_states(self.encoder, layers, **inputs)
                 for layer, matrix in zip(layers, found, strict=True):
                     pooled = _pooled(states[layer].float(), taken.to(states[layer].device), how.pooling)
                     matrix[batch] = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
@@ -179,15 +177,20 @@ def _pooled(states: Any, taken: Any, pooling: str) -> Any:
     return (states * weights).sum(1) / weights.sum(1)
 
 
-@contextlib.contextmanager
-def shallow(encoder: Any, layer: int) -> Iterator[None]:
-    """Leave out the layers above the highest that is asked for, while the context lasts.
+class _ReachedError(Exception):
+    """The highest layer that is asked for is there: what follows need not be computed."""
 
-    One more is kept: where the last layer's states pass a final normalisation (T5), those of the layer below must not.
+
+def hidden_states(encoder: Any, layers: Sequence[int], **inputs: Any) -> dict[int, Any]:
+    """Return hidden states by layer, those that the library's `output_hidden_states` gives, and compute no layer above.
+
+    Layer k below the last is what the block after it is given; the last is the encoder's output, after a final
+    normalisation where there is one (T5).
 
     Args:
-        encoder: an encoder with a list of as many modules as it has layers.
-        layer: the highest that is asked for.
+        encoder: an encoder with a list of as many blocks as it has layers.
+        layers: which.
+        inputs: what the encoder is called with.
 
     Raises:
         StiltgridError: if no such list is found.
@@ -198,10 +201,23 @@ def shallow(encoder: Any, layer: int) -> Iterator[None]:
     lists = [m for m in encoder.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
     if not lists:
         raise StiltgridError(f"{type(encoder).__name__}: no list of its {depth} layers is found, so none can be read")
-    blocks = lists[0]
-    above = list(blocks)[layer + 1 :]
-    del blocks[layer + 1 :]
+    found: dict[int, Any] = {}
+
+    def keeping(layer: int) -> Callable[..., None]:
+        def keep(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            found[layer] = args[0] if args else kwargs["hidden_states"]
+            if layer == max(layers):
+                raise _ReachedError
+
+        return keep
+
+    below = [layer for layer in dict.fromkeys(layers) if layer < depth]
+    handles = [lists[0][layer].register_forward_pre_hook(keeping(layer), with_kwargs=True) for layer in below]
     try:
-        yield
+        found[depth] = encoder(**inputs)[0]
+    except _ReachedError:
+        pass
     finally:
-        blocks.extend(above)
+        for handle in handles:
+            handle.remove()
+    return found
