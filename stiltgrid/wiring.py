@@ -256,6 +256,14 @@ class Wiring:
             if run.target in self.retrieved and (self.grid.arm_tasks[run.intermediate] or run.seed == 1)
         ]
 
+    def baseline_inputs(self) -> list[str]:
+        """Sidecars of the training and evaluation rows of every target that has a training set."""
+        found: dict[str, None] = {}
+        for target in self.running:
+            for splits in self.grid.training_files(None, target).values():
+                found |= dict.fromkeys([*self.sidecars(splits["train"]), *self.gold(target)])
+        return list(found)
+
     def arm(self) -> str:
         """An intermediate checkpoint's manifest, with wildcards left open."""
         return self.paths.arm(Arm("{model}", "{intermediate}", "{seed}"))  # type: ignore[arg-type]

@@ -60,6 +60,17 @@ def test_several_layers_and_batches_change_nothing(embedder):
         assert np.allclose(matrix, alone, atol=1e-5)
 
 
+def test_chunks_change_nothing(embedder, monkeypatch):
+    from stiltgrid.retrieve import embedding
+
+    [whole], _ = embedder.embed(SENTENCES, [1], Retrieval(), batch_size=2)
+    monkeypatch.setattr(embedding, "CHUNK", 2)
+    told = []
+    [parts], cut = embedder.embed(SENTENCES, [1], Retrieval(), 2, lambda done, of: told.append((done, of)))
+    assert np.allclose(whole, parts, atol=1e-5) and len(cut) == len(SENTENCES)
+    assert told == [(2, 5), (4, 5), (5, 5)]
+
+
 def test_no_layer_above_the_highest_is_computed(embedder):
     from torch import nn
 

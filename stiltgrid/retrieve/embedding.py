@@ -14,6 +14,9 @@ from stiltgrid.predict import check_weights
 from stiltgrid.schema import Retrieval
 from stiltgrid.tokenization import Tokens, limit_threads, load_tokens
 
+CHUNK = 16_384
+"""Sentences that are cut into tokens at once: those of a million would take gigabytes."""
+
 Vectors = NDArray[np.float32]
 Progress = Callable[[int, int], None]
 
@@ -123,10 +126,32 @@ class Embedder:
         Returns:
             For each layer an array of shape (sentences, size), rows of length 1; for each sentence, was some of it cut?
         """
+        found = [np.empty((len(sentences), self.encoder.config.hidden_size), dtype=np.float32) for _ in layers]
+        cut: list[bool] = []
+        for start in range(0, len(sentences), CHUNK):
+            chunk = sentences[start : start + CHUNK]
+            into = [matrix[start : start + CHUNK] for matrix in found]
+
+            def report(done: int, start: int = start) -> None:
+                if progress is not None:
+                    progress(start + done, len(sentences))
+
+            cut += self._embed(chunk, layers, how, batch_size, into, report)
+        return found, cut
+
+    def _embed(
+        self,
+        sentences: Sequence[str],
+        layers: Sequence[int],
+        how: Retrieval,
+        batch_size: int,
+        found: Sequence[Vectors],
+        report: Callable[[int], None],
+    ) -> list[bool]:
+        """Fill in the vectors of some sentences, longest first; return which were cut."""
         import torch
 
         ids, special, cut = self._inputs(sentences, how)
-        found = [np.empty((len(ids), self.encoder.config.hidden_size), dtype=np.float32) for _ in layers]
         device = next(self.encoder.parameters()).device
         done = 0
         with torch.inference_mode():
@@ -147,9 +172,8 @@ class Embedder:
                     pooled = _pooled(states[layer].float(), taken.to(states[layer].device), how.pooling)
                     matrix[batch] = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
                 done += len(batch)
-                if progress is not None:
-                    progress(done, len(ids))
-        return found, cut
+                report(done)
+        return cut
 
     def _inputs(self, sentences: Sequence[str], how: Retrieval) -> tuple[list[list[int]], list[list[int]], list[bool]]:
         """Return ids, marks of special tokens, which are never cut off, and whether a sentence was cut."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stiltgrid.errors import StiltgridError
-from stiltgrid.retrieve.neighbours import BLOCK, Vectors, both_ways
+from stiltgrid.retrieve.neighbours import BLOCK, Side, Vectors, both_ways
 
 
 class Pair(NamedTuple):
@@ -36,7 +36,7 @@ def margins(
     return similarities / ((own[:, None] + others[places]) / 2)
 
 
-def mine(x: Vectors, y: Vectors, k: int = 4, block: int = BLOCK) -> list[Pair]:
+def mine(x: Side, y: Side, k: int = 4, block: int = BLOCK) -> list[Pair]:
     """Return pairs of sentences, one to one, by falling margin.
 
     Args:

@@ -6,6 +6,7 @@ one product. docs/retrieval.md has what that takes.
 """
 
 from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,32 @@ BLOCK = 4096
 
 Vectors = NDArray[np.float32]
 Indices = NDArray[np.int64]
+
+
+class Side(Protocol):
+    """One side of a search: a matrix, or `Chosen` rows of one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Any: ...
+
+
+class Chosen:
+    """Some rows of a matrix, copied a block at a time: a copy of all would double the memory.
+
+    Args:
+        matrix: (rows, size).
+        rows: which, in order.
+    """
+
+    def __init__(self, matrix: Vectors, rows: Indices) -> None:
+        self.matrix, self.rows = matrix, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: slice, /) -> Vectors:
+        return self.matrix[self.rows[rows]]
 
 
 class Best:
@@ -61,7 +88,7 @@ def _blocks(number: int, block: int) -> Iterator[slice]:
         yield slice(start, min(start + block, number))
 
 
-def neighbours(queries: Vectors, corpus: Vectors, k: int, block: int = BLOCK) -> tuple[Vectors, Indices]:
+def neighbours(queries: Side, corpus: Side, k: int, block: int = BLOCK) -> tuple[Vectors, Indices]:
     """Return the k nearest vectors of a corpus to each query.
 
     Args:
@@ -75,14 +102,13 @@ def neighbours(queries: Vectors, corpus: Vectors, k: int, block: int = BLOCK) ->
     """
     best = Best(len(queries), min(k, len(corpus)))
     for rows in _blocks(len(queries), block):
+        here = queries[rows]
         for columns in _blocks(len(corpus), block):
-            best.take(rows.start, queries[rows] @ corpus[columns].T, columns.start)
+            best.take(rows.start, here @ corpus[columns].T, columns.start)
     return best.values, best.places
 
 
-def both_ways(
-    x: Vectors, y: Vectors, k: int, block: int = BLOCK
-) -> tuple[tuple[Vectors, Indices], tuple[Vectors, Indices]]:
+def both_ways(x: Side, y: Side, k: int, block: int = BLOCK) -> tuple[tuple[Vectors, Indices], tuple[Vectors, Indices]]:
     """Return the k nearest vectors of y to each of x, and of x to each of y, from one pass over the products.
 
     Args:
@@ -96,8 +122,9 @@ def both_ways(
     """
     forward, backward = Best(len(x), min(k, len(y))), Best(len(y), min(k, len(x)))
     for rows in _blocks(len(x), block):
+        here = x[rows]
         for columns in _blocks(len(y), block):
-            product = x[rows] @ y[columns].T
+            product = here @ y[columns].T
             forward.take(rows.start, product, columns.start)
             backward.take(columns.start, np.ascontiguousarray(product.T), rows.start)
     return (forward.values, forward.places), (backward.values, backward.places)

@@ -12,7 +12,7 @@ from stiltgrid.examples import Example
 from stiltgrid.predictions import Prediction
 from stiltgrid.readers.bitext import ENGLISH, TUNING
 from stiltgrid.retrieve.mining import mine, tuned
-from stiltgrid.retrieve.neighbours import Vectors, neighbours
+from stiltgrid.retrieve.neighbours import Chosen, Vectors, neighbours
 from stiltgrid.schema import Retrieval
 
 log = logging.getLogger(__name__)
@@ -107,15 +107,9 @@ def _pairs(
             first.setdefault(examples[row].fields["sentence"], row)
         alone.append({row: count[text] == 1 for text, row in first.items()})
     x, y = (list(side) for side in alone)
-    # a side in the file's order is a slice, of which no copy is made
-    found = mine(_rows(matrix, x), _rows(matrix, y), how.neighbours)
+    chosen = (Chosen(matrix, np.asarray(rows, dtype=np.int64)) for rows in (x, y))
+    found = mine(*chosen, how.neighbours)
     return {x[i]: (y[j], margin) for i, j, margin in found if margin > 0 and alone[0][x[i]] and alone[1][y[j]]}
-
-
-def _rows(matrix: Vectors, rows: Sequence[int]) -> Vectors:
-    if rows and rows[-1] - rows[0] + 1 == len(rows):
-        return matrix[rows[0] : rows[-1] + 1]
-    return matrix[np.asarray(rows, dtype=np.int64)]
 
 
 def _threshold(examples: Sequence[Example], pairs: dict[int, tuple[int, float]], rows: Sequence[int]) -> float:

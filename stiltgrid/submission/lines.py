@@ -64,7 +64,7 @@ def bytes_of(path: Path) -> bytes:
         StiltgridError: if there is no such file.
     """
     try:
-        return path.readbytes_of()
+        return path.read_bytes()
     except FileNotFoundError:
         raise StiltgridError(f"{path}: no such file") from None
 
