@@ -30,27 +30,25 @@ for _target in W.retrieved:
             " > {log} 2>&1"
 
 
-if W.retrieved:
-
-    rule layers:
-        input:
-            W.layer_files(),
-        output:
-            f"{PATHS.root}/layers.csv",
-            f"{PATHS.root}/layers.md",
-        log:
-            f"{PATHS.root}/logs/layers.log",
-        benchmark:
-            f"{PATHS.root}/benchmarks/layers.tsv"
-        localrule: True
-        conda:
-            ENVIRONMENT
-        resources:
-            mem_mb=1000,
-            runtime=5,
-        params:
-            grid=W.grid_digest(),
-        message:
-            "layers: {PATHS.root}/layers.md"
-        shell:
-            'python "$STILTGRID_SCRIPTS/layers.py" --config "$STILTGRID_CONFIG" 2> >(tee {log} >&2)'
+rule layers:
+    input:
+        W.layer_files(),
+    output:
+        f"{PATHS.root}/layers.csv",
+        f"{PATHS.root}/layers.md",
+    log:
+        f"{PATHS.root}/logs/layers.log",
+    benchmark:
+        f"{PATHS.root}/benchmarks/layers.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        grid=W.grid_digest(),
+    message:
+        "layers: {PATHS.root}/layers.md"
+    shell:
+        'python "$STILTGRID_SCRIPTS/layers.py" --config "$STILTGRID_CONFIG" 2> >(tee {log} >&2)'

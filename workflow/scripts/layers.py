@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stiltgrid.artifacts import write_text
 from stiltgrid.config import load
+from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import read_examples
 from stiltgrid.grid import Grid, Run
 from stiltgrid.metrics import METRICS
@@ -43,7 +44,15 @@ def score_run(grid: Grid, run: Run, out: str) -> None:
 
 
 def table(grid: Grid, paths: Sequence[str]) -> None:
-    """Write the table of all runs and print it."""
+    """Write the table of all runs and print it.
+
+    Raises:
+        StiltgridError: if the grid has no retrieval target that runs.
+    """
+    if not paths:
+        raise StiltgridError(
+            f"grid {grid.config.grid} has no retrieval target; add one, e.g. `tatoeba: {{task: xtreme/tatoeba}}`"
+        )
     rows = [row for path in paths for row in read_rows(path)]
 
     def title(row: LayerScore) -> str:
