@@ -8,15 +8,18 @@ from test_collect import SMALL, Files, small_grid
 from stiltgrid.artifacts import digest, read_json, write_json
 from stiltgrid.errors import StiltgridError
 from stiltgrid.evaluated import evaluated_manifest
-from stiltgrid.examples import sidecar
-from stiltgrid.grid import Arm, Run
+from stiltgrid.examples import sidecar, write_examples
+from stiltgrid.grid import Arm, Cell, Run
 from stiltgrid.plan import plan
 from stiltgrid.predict_languages import keys
-from stiltgrid.predictions import Prediction
+from stiltgrid.predictions import Prediction, write_predictions
+from stiltgrid.readers import read_source
 from stiltgrid.recipes import prediction_recipe, training_recipe
 from stiltgrid.status import cell_states
 from stiltgrid.storage import Storage
 from stiltgrid.store import Store, prediction_key
+from stiltgrid.submission.export import export
+from stiltgrid.submission.scoring import score_submission
 from stiltgrid.wiring import Wiring
 
 TATOEBA = {"task": "xtreme/tatoeba", "languages": ["de", "fr"]}
@@ -151,3 +154,37 @@ def test_phase_ii_s_weights_stay_until_its_retrievals_are_predicted():
     state = next(s for cell, s in cell_states(more).items() if (cell.intermediate, cell.language) == ("mnli", "ru"))
     assert "to be trained again" in state.reason
     assert read_json(grid.paths.arm(arm))["digest"] == digest(arm)
+
+
+def test_a_retrieval_is_exported_and_scores_as_its_cells(tmp_path):
+    grid = grid_of(
+        targets={"tatoeba": {**TATOEBA, "languages": ["de"]}, "xnli": {"task": "xtreme/xnli", "eval_split": "dev"}},
+        intermediates={"none": {}},
+        submission={"partial": True},
+    )
+    source = tmp_path / "gold" / "tatoeba" / "v1"
+    source.mkdir(parents=True)
+    (source / "tatoeba.deu-eng.deu").write_text("eins\nzwei\ndrei\n")
+    (source / "tatoeba.deu-eng.eng").write_text("one\ntwo\nthree\n")
+    examples, about = read_source(grid.tasks["tatoeba"], None, tmp_path / "gold", "test", "de")
+    path = Path(grid.paths.data(grid.evaluation("tatoeba", "de")))
+    write_examples(path, examples, about)
+    files = {"config.json": {"bytes": 1, "sha256": "x"}}
+    Files(grid).pretrained("small", files=files, path="model", source="s", revision=None, family="heads")
+    task, how = grid.tasks["tatoeba"], grid.decoding("tatoeba", "small")
+    [key] = keys(evaluated_manifest(grid, NONE), task, {"de": path}, how).values()
+    found = {"1": "1", "2": "3", "3": "3"}
+    said = [Prediction(e.id, text=found[e.id]) for e in examples]
+    cell = Cell("small", "none", "tatoeba", "de", 1)
+    write_predictions(grid.paths.prediction(cell), said, {"key": key, "model_digest": digest("small")})
+    record = export(grid, "small", "none", 1)
+    folder = Path(grid.paths.root) / "submission" / "small" / "none" / "seed1"
+    # the English sentences in alphabetical order: one, three, two
+    assert (folder / "tatoeba" / "test-de.tsv").read_text() == "0\n2\n2\n"
+    assert list(record["files"]) == ["tatoeba/test-de.tsv"] and record["status"] == "PARTIAL"
+    assert "xnli: target 'xnli' is evaluated on dev" in record["lacking"]
+    report = score_submission(folder, tmp_path / "gold", tasks=["tatoeba"], suite="xtreme")
+    [entry] = report.having("done")
+    assert entry.metrics == {"retrieval_accuracy": pytest.approx(200 / 3)}
+    with pytest.raises(StiltgridError, match=r"--layout 'lazer': no task of xtreme has it; did you mean 'laser'"):
+        score_submission(folder, tmp_path / "gold", suite="xtreme", layout="lazer")
