@@ -2,7 +2,7 @@
 
 | kind | baseline | answer |
 |---|---|---|
-| classification, ranking | majority | the most frequent label of the training rows |
+| classification, ranking, choice | majority | the most frequent label of the training rows |
 | tagging | majority | the most frequent tag |
 | tagging | lexicon | a word's most frequent tag in the training rows, else the most frequent tag |
 | span | random | some words in a row, as many as training answers have on average, from a random place |
@@ -100,6 +100,7 @@ def overlap(train: Sequence[Example]) -> Answer:
 BASELINES: dict[str, dict[str, Callable[[Sequence[Example]], Answer]]] = {
     "classification": {"majority": majority},
     "ranking": {"majority": majority},
+    "choice": {"majority": majority},
     "tagging": {"majority": majority, "lexicon": lexicon},
     "span": {"random": random_span, "overlap": overlap},
 }

@@ -10,6 +10,7 @@ from stiltgrid.metrics.metric import Metric
 from stiltgrid.metrics.questions import MLQA_EXACT, MLQA_F1, SQUAD_EXACT, SQUAD_F1
 from stiltgrid.metrics.ranking import NDCG
 from stiltgrid.metrics.retrieval import MINING_F1, RETRIEVAL_ACCURACY
+from stiltgrid.metrics.unanswerable import SQUAD2_BEST_EXACT, SQUAD2_BEST_F1, SQUAD2_EXACT, SQUAD2_F1
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
@@ -24,6 +25,10 @@ METRICS: dict[str, Metric] = {
         MLQA_EXACT,
         SQUAD_F1,
         SQUAD_EXACT,
+        SQUAD2_BEST_F1,
+        SQUAD2_BEST_EXACT,
+        SQUAD2_F1,
+        SQUAD2_EXACT,
         BLEU,
         CHRF,
         RETRIEVAL_ACCURACY,
