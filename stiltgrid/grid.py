@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from stiltgrid.hub.repository import dataset_of
 from stiltgrid.intermediates import training_tasks
 from stiltgrid.schema import Config, Source
 from stiltgrid.tasks.registry import Decoding, TaskRow, task
@@ -220,8 +221,14 @@ class Grid:
         return {name: {s: [DataFile(name, s, language)] for s in ("train", "dev")} for name, language in pairs}
 
     def source(self, name: str) -> Source | None:
-        """Return where a task's original files lie: its own entry of `sources`, else its suite's."""
-        return self.config.sources.get(name) or self.config.sources.get(name.split("/")[0])
+        """Return where a task's original files lie: its own entry of `sources`, else its suite's.
+
+        The path of a data set of the hub is the folder that it is fetched into.
+        """
+        source = self.config.sources.get(name) or self.config.sources.get(name.split("/")[0])
+        if source is None or not source.hub:
+            return source
+        return source.model_copy(update={"path": dataset_of(task(name), source).folder(self.config.hub.folder)})
 
 
 def parent_manifest(paths: Paths, grid: Grid, model: str, intermediate: str, seed: int) -> str:

@@ -11,9 +11,10 @@ from typing import Any
 from stiltgrid import formulations
 from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import Grid
+from stiltgrid.hub.repository import dataset_of
 from stiltgrid.schema import Config, Training, TrainingOverride
 from stiltgrid.store import PREDICTION_VERSION
-from stiltgrid.tasks.registry import task
+from stiltgrid.tasks.registry import task, tasks
 
 RECIPE_VERSION = 1
 """Raise when training or batching change in a way that changes results."""
@@ -136,9 +137,14 @@ def data_recipe(grid: Grid, task: str, split: str) -> dict[str, Any]:
     source = grid.source(task)
     if source is None:
         return {}
+    if source.hub:
+        repository = dataset_of(tasks()[task], source)
+        place = {"hub": repository.id, "revision": repository.revision}
+    else:
+        place = {"path": source.path}
     return {
         "version": DATA_VERSION,
-        "path": source.path,
+        **place,
         "layout": source.layout_of(split),
         "file": source.files.get(split),
         "rows": list(source.rows[split]) if split in source.rows else None,

@@ -31,7 +31,8 @@ def source_paths(
         folder: where the source lies.
         split: train, dev or test.
         language: one of the task's languages.
-        files: patterns by split that replace the layout's, with the same `{lang}`, `{name}` and `{side}`.
+        files: patterns by split that replace the layout's, with the same `{lang}`, `{name}` and `{side}`. A `*` stands
+            for the numbered parts of a file.
 
     Returns:
         One path; two where the pattern has `{side}` (source side first); several where a split has parts.
@@ -39,6 +40,17 @@ def source_paths(
     Raises:
         StiltgridError: if the task is pending, or lacks the layout, the split or the language, or has the split in
             English only.
+    """
+    filled = filled_patterns(task, layout, split, language, files)
+    return [path for pattern in filled for path in _placed_all(Path(folder), pattern)]
+
+
+def filled_patterns(
+    task: TaskRow, layout: str | None, split: str, language: str, files: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return the patterns of `source_paths` filled in, as they stand below a suite's root.
+
+    Arguments and errors are those of `source_paths`.
     """
     chosen, name = layout_of(task, layout), layout_name(task, layout)
     if language not in task.languages:
@@ -60,8 +72,7 @@ def source_paths(
                 f"`source_language: en`, or name a file in that language: `files: {{{split}: ...}}`"
             )
     filled = [_filled(task, chosen, pattern, split, language) for pattern in patterns]
-    sides = [p.replace("{side}", side) for p in filled for side in (SIDES if "{side}" in p else SIDES[:1])]
-    return [_placed(Path(folder), Path(pattern)) for pattern in sides]
+    return [p.replace("{side}", side) for p in filled for side in (SIDES if "{side}" in p else SIDES[:1])]
 
 
 def layout_name(task: TaskRow, layout: str | None) -> str:
@@ -132,6 +143,12 @@ def _filled(task: TaskRow, layout: Layout, pattern: str, split: str, language: s
             )
         pattern = pattern.replace("{name}", layout.names[language])
     return pattern.replace("{lang}", language).replace("{split}", split)
+
+
+def _placed_all(folder: Path, pattern: str) -> list[Path]:
+    """Return the files of a pattern; `*` stands for the numbered parts of a file, in the order of their names."""
+    parts = sorted(folder.glob(pattern)) if "*" in pattern else []
+    return parts or [_placed(folder, Path(pattern))]
 
 
 def _placed(folder: Path, pattern: Path) -> Path:
