@@ -124,6 +124,7 @@ class Grid:
     """A config's cells, runs and exclusions."""
 
     def __init__(self, config: Config) -> None:
+        use_extensions_of(config)
         self.config = config
         self.paths = Paths(config.grid)
         self.tasks: dict[str, TaskRow] = {name: task(t.task) for name, t in config.targets.items()}
@@ -229,6 +230,17 @@ class Grid:
         if source is None or not source.hub:
             return source
         return source.model_copy(update={"path": dataset_of(task(name), source).folder(self.config.hub.folder)})
+
+
+def use_extensions_of(config: Config) -> None:
+    """Put a config's extensions in force: where another config was validated since, or in a process that it is sent to.
+
+    Raises:
+        StiltgridError: if a folder is not what it was when the config was validated, and not valid any more.
+    """
+    from stiltgrid.extensions import use
+
+    use(config.extensions)
 
 
 def parent_manifest(paths: Paths, grid: Grid, model: str, intermediate: str, seed: int) -> str:

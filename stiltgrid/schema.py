@@ -351,6 +351,9 @@ class Config(Block):
     baseline_seeds: int | None = Field(None, ge=1, description="seeds of the `none` row; null: `seeds`")
     training: TrainingOverride = Field(default_factory=TrainingOverride, description="hyperparameters of every run")
     sources: dict[str, Source] = Field({}, description="a suite's or a task's (suite/task) original files")
+    extensions: tuple[str, ...] = Field(
+        (), description="folders with tasks, readers and metrics of your own (docs/adding.md), as a source's `path`"
+    )
     hub: Hub = Field(default_factory=Hub, description="what is fetched from the hub")
     models: dict[Name, Model] = Field(min_length=1, description="the pretrained models")
     intermediates: dict[Name, Intermediate] = Field(min_length=1, description="the intermediate arms")

@@ -17,6 +17,7 @@ from stiltgrid.readers.files import source_paths
 from stiltgrid.recipes import data_recipe, pretrained_recipe, scoring_recipe, training_recipe
 from stiltgrid.score_languages import statistics_file
 from stiltgrid.storage import Storage
+from stiltgrid.tasks.added import code_of
 from stiltgrid.tasks.registry import task
 
 DEMO = "demo:"
@@ -277,6 +278,7 @@ class Wiring:
             "metrics": list(row.metrics),
             "parallel": row.parallel,
             "replicates": self.grid.config.analysis.replicates,
+            **({"code": code} if (code := code_of("metric", row.metrics)) else {}),
         }
 
     def bootstraps(self) -> list[str]:

@@ -9,8 +9,9 @@ from stiltgrid.metrics.generation import BLEU, CHRF
 from stiltgrid.metrics.metric import Metric
 from stiltgrid.metrics.questions import MLQA_EXACT, MLQA_F1, SQUAD_EXACT, SQUAD_F1
 from stiltgrid.metrics.ranking import NDCG
+from stiltgrid.tasks.added import Extended
 
-METRICS: dict[str, Metric] = {
+_OWN: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         ACCURACY,
@@ -27,5 +28,7 @@ METRICS: dict[str, Metric] = {
         CHRF,
     )
 }
+METRICS: Extended[Metric] = Extended(_OWN, lambda added: added.metrics)
+"""The package's metrics and those of the config's extensions, by name."""
 
 __all__ = ["METRICS", "Metric"]
