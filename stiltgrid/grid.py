@@ -148,13 +148,22 @@ class Grid:
     @cached_property
     def excluded(self) -> dict[tuple[str, str, str], str]:
         """Reason why a (model, intermediate, target) has no cells to run; absent: it runs."""
+        from stiltgrid.availability import absent
         from stiltgrid.support import unsupported
 
+        named = {name for names in self.arm_tasks.values() for name in names} | {
+            row.name for row in self.tasks.values()
+        }
+        lost = {
+            name: absent(row, self.source(name), [self.paths.data(DataFile(name, s, "en")) for s in ("train", "dev")])
+            for name in sorted(named)
+            if (row := task(name)).by_hand is not None
+        }
         reasons = {}
         for model, row in self.config.models.items():
-            lacking = {name: unsupported(self.tasks[name], row.family) for name in self.config.targets}
+            lacking = {name: unsupported(aim, row.family) or lost.get(aim.name) for name, aim in self.tasks.items()}
             for arm, names in self.arm_tasks.items():
-                arm_reason = next((r for n in names if (r := unsupported(task(n), row.family))), None)
+                arm_reason = next((r for n in names if (r := unsupported(task(n), row.family) or lost.get(n))), None)
                 for target in self.config.targets:
                     if reason := lacking[target] or arm_reason:
                         reasons[model, arm, target] = reason

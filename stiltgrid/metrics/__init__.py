@@ -9,6 +9,7 @@ from stiltgrid.metrics.generation import BLEU, CHRF
 from stiltgrid.metrics.metric import Metric
 from stiltgrid.metrics.questions import MLQA_EXACT, MLQA_F1, SQUAD_EXACT, SQUAD_F1
 from stiltgrid.metrics.ranking import NDCG
+from stiltgrid.metrics.unanswerable import SQUAD2_BEST_EXACT, SQUAD2_BEST_F1, SQUAD2_EXACT, SQUAD2_F1
 from stiltgrid.tasks.added import Extended
 
 _OWN: dict[str, Metric] = {
@@ -24,6 +25,10 @@ _OWN: dict[str, Metric] = {
         MLQA_EXACT,
         SQUAD_F1,
         SQUAD_EXACT,
+        SQUAD2_BEST_F1,
+        SQUAD2_BEST_EXACT,
+        SQUAD2_F1,
+        SQUAD2_EXACT,
         BLEU,
         CHRF,
     )
