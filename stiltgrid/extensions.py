@@ -1,7 +1,8 @@
 """Tasks, readers and metrics from a user's own folders, which the config names under `extensions`.
 
-A folder holds task rows in `tasks/*.yaml`, as the package has them, and where they need a reader or a metric of their
-own a file `extension.py` with `READERS` and `METRICS`, dictionaries from a name to a function or a `Metric`.
+A folder holds task rows in `tasks/*.yaml`, as the package has them. Where they need more, `readers.py` defines
+`READERS`, functions by name, and `metrics.py` defines `METRICS`, `Metric`s by name. The hash of a file is part of the
+recipes of what it determines. They are two files, so that another reader of the same rows trains nothing again.
 """
 
 import importlib.util
@@ -22,8 +23,8 @@ from stiltgrid.readers import READERS
 from stiltgrid.tasks.added import Added, put_in_force
 from stiltgrid.tasks.registry import TaskRow, package_tasks
 
-CODE = "extension.py"
-TABLES = {"reader": "READERS", "metric": "METRICS"}
+TABLES = {"reader": ("readers.py", "READERS"), "metric": ("metrics.py", "METRICS")}
+"""The file of an extension and the dictionary in it that define names of a kind."""
 
 
 def use(folders: Sequence[str]) -> None:
@@ -57,13 +58,11 @@ def load(folders: Sequence[str]) -> Added:
             what = "holds no tasks/*.yaml" if folder.is_dir() else "is no folder"
             raise StiltgridError(f"extensions: {given!r} {what}; expected a folder with task rows in tasks/*.yaml")
         files += found
-        path = folder / CODE
-        if not path.is_file():
-            continue
-        sha256 = file_sha256(path)
-        module = _module(path.resolve(), sha256)
-        for kind, table in TABLES.items():
-            for name, value in _entries(path, module, kind).items():
+        for kind, (file, table) in TABLES.items():
+            if not (path := folder / file).is_file():
+                continue
+            sha256 = file_sha256(path)
+            for name, value in _entries(path, _module(path.resolve(), sha256), kind).items():
                 _check_new(f"{path}: {table}", name, (known[kind], tables[kind]))
                 tables[kind][name], code[kind, name] = value, sha256
     for path in files:
@@ -99,8 +98,8 @@ def _frames(error: BaseException) -> Iterable[Any]:
 
 def _entries(path: Path, module: ModuleType, kind: str) -> Mapping[str, Any]:
     """Return a table of a module, each entry of which is what it should be."""
-    table = TABLES[kind]
-    found = getattr(module, table, {})
+    table = TABLES[kind][1]
+    found = getattr(module, table, None)
     if not isinstance(found, Mapping):
         raise StiltgridError(f"{path}: {table}: expected a dictionary by name, found {type(found).__name__}")
     for name, value in found.items():
@@ -147,4 +146,8 @@ def _check_names(where: str, row: TaskRow, tables: Mapping[str, Mapping[str, Any
     named += [("metric", "metrics", name) for name in row.metrics]
     for kind, key, name in named:
         if name not in tables[kind]:
-            raise StiltgridError(f"{where}.{key}: unknown {kind} {name!r}; {nearest(name, tables[kind])}")
+            file, table = TABLES[kind]
+            raise StiltgridError(
+                f"{where}.{key}: unknown {kind} {name!r}; {nearest(name, tables[kind])}; one of your own stands in "
+                f"{table} of {file}, beside tasks/"
+            )
