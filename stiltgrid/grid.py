@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from stiltgrid.hub.repository import dataset_of
+from stiltgrid.hub.repository import applies, dataset_of
 from stiltgrid.intermediates import training_tasks
 from stiltgrid.schema import Config, Source
 from stiltgrid.tasks.registry import Decoding, TaskRow, task
@@ -235,10 +235,15 @@ class Grid:
 
         The path of a data set of the hub is the folder that it is fetched into.
         """
-        source = self.config.sources.get(name) or self.config.sources.get(name.split("/")[0])
-        if source is None or not source.hub:
+        key = next((key for key in (name, name.split("/")[0]) if key in self.config.sources), None)
+        if key is None:
+            return None
+        source = self.config.sources[key]
+        if not source.hub:
             return source
-        return source.model_copy(update={"path": dataset_of(task(name), source).folder(self.config.hub.folder)})
+        if not applies(key, source, row := task(name)):
+            return None
+        return source.model_copy(update={"path": dataset_of(row, source).folder(self.config.hub.folder)})
 
 
 def use_extensions_of(config: Config) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from stiltgrid.errors import StiltgridError, nearest
-from stiltgrid.hub.repository import LAYOUT, dataset_of
+from stiltgrid.hub.repository import LAYOUT, applies, dataset_of
 from stiltgrid.intermediates import training_tasks
 from stiltgrid.tasks.registry import task, tasks
 
@@ -402,10 +402,15 @@ class Config(Block):
         for name, where in named.items():
             row = task(name)
             entry = next((key for key in (row.name, row.suite) if key in self.sources), None)
-            if entry is None or not self.sources[entry].hub or row.pending:
+            if (
+                entry is None
+                or not (source := self.sources[entry]).hub
+                or row.pending
+                or not applies(entry, source, row)
+            ):
                 continue
             try:
-                dataset_of(row, self.sources[entry])
+                dataset_of(row, source)
             except StiltgridError as error:
                 raise ValueError(f"sources.{entry} ({where}): {error}") from None
         return self

@@ -21,7 +21,10 @@ from stiltgrid.hub import download, fetched
 from stiltgrid.hub.repository import Repository
 from stiltgrid.hub.wanted import MODEL, Wanted, model_of, of_file, selected, wanted
 from stiltgrid.pretrained import prepare
+from stiltgrid.readers import read_source
+from stiltgrid.readers.files import filled_patterns
 from stiltgrid.recipes import data_recipe, pretrained_recipe
+from stiltgrid.tasks.registry import task
 from stiltgrid.wiring import Wiring
 
 ROOT = Path(__file__).parents[1]
@@ -275,6 +278,19 @@ def test_a_data_set_without_a_known_revision_is_refused_and_the_message_says_how
     assert Grid(validate(raw)).source("intermediate/anli").path == f"data/hub/datasets/facebook--anli/{OTHER}"
 
 
+def test_a_suite_from_the_hub_leaves_out_the_tasks_that_are_not_there():
+    raw = config(sources={"intermediate": {"hub": True}})
+    raw["intermediates"] |= {"ccg": {"tasks": ["ccg"]}}
+    grid = Grid(validate(raw))
+    assert grid.source("intermediate/ccg") is None and grid.source("xglue/xnli") is None
+    assert grid.source("intermediate/mnli").hub
+    raw["sources"]["intermediate/ccg"] = {"hub": True}
+    with pytest.raises(
+        StiltgridError, match=r"sources\.intermediate/ccg \(intermediates\.ccg\).*no data set of the hub"
+    ):
+        validate(raw)
+
+
 def test_jobs_are_told_to_use_no_network():
     environment = Wiring.environment("/checkout", "snapshot.json")
     assert {environment[f"{name}_OFFLINE"] for name in ("HF_HUB", "TRANSFORMERS", "HF_DATASETS")} == {"1"}
@@ -304,3 +320,34 @@ def test_a_data_set_that_is_not_fetched_fails_its_job_with_the_command_that_fetc
     arguments = ["--config", "config.json", "--task", "intermediate/mnli", "--split", "train", "--language", "en"]
     with pytest.raises(StiltgridError, match=r"dataset nyu-mll/glue at revision .*run `snakemake fetch`"):
         runpy.run_path(str(ROOT / "workflow/scripts/data.py"))["main"](arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "labels"),
+    [
+        (
+            "xtreme/xnli",
+            {"premise": "aab", "hypothesis": "xyz", "label": [0, 2, 1]},
+            "entailment contradiction neutral",
+        ),
+        ("xtreme/pawsx", {"id": [7, 8], "sentence1": "ab", "sentence2": "xy", "label": [0, 1]}, "0 1"),
+        (
+            "intermediate/mnli",
+            {"premise": "ab", "hypothesis": "xy", "label": [0, 1], "idx": [3, 4]},
+            "entailment neutral",
+        ),
+        ("intermediate/snli", {"premise": "abc", "hypothesis": "xyz", "label": [0, -1, 2]}, "entailment contradiction"),
+        ("intermediate/qqp", {"question1": "a", "question2": "x", "label": [1], "idx": [0]}, "duplicate"),
+    ],
+)
+def test_rows_of_the_hub_become_examples(tmp_path, name, columns, labels):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    [pattern, *_] = filled_patterns(task(name), "hub", "train", "en")
+    path = tmp_path / pattern.replace("*", "00000-of-00001")
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.table({key: list(values) for key, values in columns.items()}), path)
+    examples, about = read_source(task(name), "hub", tmp_path, "train", "en")
+    assert [example.label for example in examples] == labels.split()
+    assert about["source_files"][0]["file"] == path.relative_to(tmp_path).as_posix()

@@ -33,10 +33,22 @@ class Repository(NamedTuple):
 class PinnedSource(Protocol):
     """What is asked of an entry of `sources`."""
 
+    hub: bool
     revision: str | None
 
     def layout_of(self, split: str) -> str | None:
         """Return the layout of a split."""
+
+
+def applies(key: str, source: PinnedSource, row: TaskRow) -> bool:
+    """Tell whether an entry of `sources` is a task's: `hub: true` of a suite is not that of tasks that the hub lacks.
+
+    Args:
+        key: the entry's name, a suite or suite/task.
+        source: the entry.
+        row: a task that the name covers.
+    """
+    return not source.hub or "/" in key or (row.hub is not None and LAYOUT in row.layouts)
 
 
 def dataset_of(row: TaskRow, source: PinnedSource) -> Repository:
