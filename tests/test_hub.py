@@ -351,3 +351,28 @@ def test_rows_of_the_hub_become_examples(tmp_path, name, columns, labels):
     examples, about = read_source(task(name), "hub", tmp_path, "train", "en")
     assert [example.label for example in examples] == labels.split()
     assert about["source_files"][0]["file"] == path.relative_to(tmp_path).as_posix()
+
+
+def test_the_script_fetches_what_it_can_and_fails_naming_the_rest(hub, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")  # `hub.endpoint` goes before it
+    glue = task("intermediate/mnli")
+    hub.add(
+        "dataset", glue.hub, glue.revision, {f"mnli/{name}-0.parquet": b"x" for name in ("train", "validation_matched")}
+    )
+    raw = config(hub={"folder": "here", "endpoint": hub.address})
+    Path("config.json").write_text(json.dumps(raw), encoding="utf-8")
+    main = runpy.run_path(str(ROOT / "workflow/scripts/fetch.py"))["main"]
+    with pytest.raises(
+        StiltgridError, match=r"1 of 2 repositories are not fetched:\nmodel them/model at .*no such repo"
+    ):
+        main(["--config", "config.json", "--out", "fetched.json"])
+    [record] = read_json("fetched.json")
+    assert (record["id"], record["folder"]) == (glue.hub, f"here/datasets/nyu-mll--glue/{glue.revision}")
+    hub.add("model", "them/model", REVISION, {"config.json": b"{}", "model.safetensors": BODY})
+    with pytest.raises(StiltgridError, match=r"a tokenizer not found; it holds: config\.json"):
+        main(["--config", "config.json"])
+    hub.add("model", "them/model", REVISION, {"config.json": b"{}", "model.safetensors": BODY, "tokenizer.json": b"{}"})
+    (tmp_path / "here/models/them--model" / REVISION / "manifest.json").unlink()
+    main(["--config", "config.json", "--out", "fetched.json"])
+    assert len(read_json("fetched.json")) == 2

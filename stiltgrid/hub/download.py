@@ -68,9 +68,11 @@ def fetch(wanted: Wanted, folder: Path, endpoint: str | None = None) -> dict[str
     log.info(
         "%s: %d files, %.1f MB, %.1f MB of them to fetch", repository, len(entries), total / 1e6, (total - before) / 1e6
     )
-    report = reporter(str(repository), "bytes")
+    report = reporter(str(repository), "MB")
     for entry in lacking:
-        files[entry.name] = _fetch_file(repository, entry, folder, endpoint, lambda at, b=before: report(b + at, total))
+        files[entry.name] = _fetch_file(
+            repository, entry, folder, endpoint, lambda at, b=before: report((b + at) / 1e6, total / 1e6)
+        )
         # after each file: the next attempt goes on from here
         write_json(folder / fetched.MANIFEST, about | {"files": files, "patterns": list(done)})
         before += entry.bytes
