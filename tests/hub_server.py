@@ -17,7 +17,7 @@ def blob(content: bytes) -> str:
 
 
 class HubServer:
-    """Serves repositories until it is closed.
+    """Serves repositories until it is closed; large files from another port, to which requests are sent on.
 
     Attributes:
         repositories: (kind, id) -> revision -> file -> content.
@@ -25,6 +25,7 @@ class HubServer:
         stalls: file -> number of bytes after which an answer waits until `released`.
         ignores_ranges: answer a range with the whole file, as some mirrors do.
         requests: (method, path, Range or None) of each request.
+        tokens: the paths that came with a token.
     """
 
     def __init__(self) -> None:
@@ -34,26 +35,27 @@ class HubServer:
         self.released = threading.Event()
         self.ignores_ranges = False
         self.requests: list[tuple[str, str, str | None]] = []
+        self.tokens: list[str] = []
         handler = type("Handler", (_Handler,), {"hub": self})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.servers = [ThreadingHTTPServer(("127.0.0.1", 0), handler) for _ in range(2)]
+        for server in self.servers:
+            server.daemon_threads = True
+            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        self.address, self.store = (f"http://127.0.0.1:{server.server_address[1]}" for server in self.servers)
 
     def add(self, kind: str, name: str, revision: str, files: dict[str, bytes]) -> None:
         self.repositories.setdefault((kind, name), {})[revision] = files
 
     def bodies(self, file: str) -> list[tuple[str, str, str | None]]:
-        """Requests of a file's content."""
-        return [one for one in self.requests if one[0] == "GET" and one[1].endswith(f"/{file}")]
+        """Requests of a file's content, at the place where it is."""
+        found = [one for one in self.requests if one[0] == "GET" and one[1].endswith(f"/{file}")]
+        return [one for one in found if one[1].startswith("/store/")] or found
 
     def close(self) -> None:
         self.released.set()
-        self.server.shutdown()
-        self.server.server_close()
+        for server in self.servers:
+            server.shutdown()
+            server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -71,15 +73,23 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: bool) -> None:
         path = unquote(urlsplit(self.path).path)
         self.hub.requests.append((self.command, path, self.headers.get("Range")))
-        if tree := re.fullmatch(r"/api/(model|dataset)s/([^/]+/[^/]+)/tree/([^/]+)", path):
+        if self.headers.get("Authorization"):
+            self.hub.tokens.append(path)
+        if stored := re.fullmatch(r"/store/(model|dataset)/([^/]+/[^/]+)/([^/]+)/(.+)", path):
+            *place, file = stored.groups()
+            self._file(file, self.hub.repositories[(place[0], place[1])][place[2]][file], place[2], body)
+        elif tree := re.fullmatch(r"/api/(model|dataset)s/([^/]+/[^/]+)/tree/([^/]+)", path):
             files = self._files(*tree.groups())
             if files is not None:
                 self._send(json.dumps([_described(*item) for item in files.items()]).encode(), "application/json")
         elif found := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             kind, name, revision, file = found.groups()
-            files = self._files("dataset" if kind else "model", name, revision)
+            kind = "dataset" if kind else "model"
+            files = self._files(kind, name, revision)
             if files is not None and file not in files:
                 self._fail("EntryNotFound")
+            elif files is not None and len(files[file]) >= LARGE:
+                self._send_on(f"{self.hub.store}/store/{kind}/{name}/{revision}/{file}", files[file], revision)
             elif files is not None:
                 self._file(file, files[file], revision, body)
         else:
@@ -95,6 +105,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _fail(self, code: str) -> None:
         self.send_response(404)
         self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _send_on(self, address: str, content: bytes, revision: str) -> None:
+        self.send_response(302)
+        self.send_header("Location", address)
+        self.send_header("X-Repo-Commit", revision)
+        self.send_header("X-Linked-ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("X-Linked-Size", str(len(content)))
         self.send_header("Content-Length", "0")
         self.end_headers()
 

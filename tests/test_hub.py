@@ -139,6 +139,13 @@ def test_other_bytes_than_announced_are_an_error_and_not_kept(hub, tmp_path, fil
     assert fetched.require(SET.repository, tmp_path, SET.patterns)["files"][file]
 
 
+def test_a_token_goes_to_the_hub_alone(hub, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_of_this_test")
+    download.fetch(SET, tmp_path, hub.address)
+    assert hub.bodies("mnli/train-0.parquet")[0][1].startswith("/store/")
+    assert [path.split("/")[1] for path in hub.tokens] == ["api", "datasets", "datasets"]
+
+
 def test_files_that_http_cannot_bring_come_by_the_clients_own_transfer(hub, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "LARGEST_BY_HTTP", 1000)
     download.fetch(SET, tmp_path, hub.address)

@@ -121,12 +121,6 @@ def finished(outside, hub) -> Outside:
     return outside
 
 
-def test_a_run_that_was_not_fetched_for_says_what_to_do(outside):
-    text = outside.run("results/mood/models/small/manifest.json", fails=True)
-    assert "model someone/small-mt5 at revision 01234567: not fetched" in text + outside.log("pretrained/small")
-    assert "run `snakemake fetch`" in outside.log("pretrained/small")
-
-
 def test_fetch_brings_the_model_and_the_splits_that_are_read(finished):
     [one, other] = read_json(finished.path("fetched.json"))
     assert one["id"] == "someone/small-mt5" and set(one["files"]) >= {
@@ -165,9 +159,8 @@ def test_what_is_edited_outside_reruns_what_rests_on_it(finished, tmp_path):
     rows, readers = twin.folder / "mine/tasks/mine.yaml", twin.folder / "mine/readers.py"
     text = rows.read_text(encoding="utf-8")
     rows.write_text("# a comment\n" + text.replace("licence: CC0", "licence: MIT"), encoding="utf-8")
-    assert twin.planned() == {}
     readers.write_text(readers.read_text(encoding="utf-8") + "# another reader\n", encoding="utf-8")
     files = [
         f"results/mood/data/mine/{name}.parquet" for name in ("mood/test.de", "mood/train.en", "polarity/train.en")
     ]
-    assert twin.planned(*files) == {"data": 2}  # those of mine/mood
+    assert twin.planned(*files) == {"data": 2}  # what the reader reads: those of mine/mood
