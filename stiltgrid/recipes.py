@@ -11,6 +11,7 @@ from typing import Any
 from stiltgrid import formulations
 from stiltgrid.artifacts import digest
 from stiltgrid.errors import StiltgridError
+from stiltgrid.formulations.sharing import shared_heads
 from stiltgrid.grid import Grid
 from stiltgrid.hub.repository import dataset_of
 from stiltgrid.schema import Config, Training, TrainingOverride
@@ -44,15 +45,18 @@ def merged(*layers: TrainingOverride) -> Training:
     return Training.model_validate(values)
 
 
-def formulation_of(names: Iterable[str]) -> dict[str, Any]:
+def formulation_of(names: Iterable[str], family: str = "text2text") -> dict[str, Any]:
     """Return what the formulation of some tasks is: its version, and each task's labels, verbalisers and fields.
 
-    An edited verbaliser is another task to a model, so it is part of the recipe.
+    An edited verbaliser is another task to a model, so it is part of the recipe; and of heads, which tasks share one.
     """
-    return {
+    rows = {name: task(name) for name in names}
+    about = {
         "version": formulations.VERSION,
-        "tasks": {name: formulations.described(task(name)) for name in names},
+        "tasks": {name: formulations.described(row) for name, row in rows.items()},
     }
+    shared = shared_heads(rows) if family == "heads" else {}
+    return about | ({"heads": shared} if shared else {})
 
 
 def training_recipe(grid: Grid, model: str, intermediate: str, target: str | None, seed: int) -> dict[str, Any]:
@@ -109,7 +113,7 @@ def training_recipe(grid: Grid, model: str, intermediate: str, target: str | Non
         "phase": "intermediate" if target is None else "target",
         "model": about,
         "tasks": names,
-        "formulation": formulation_of(names),
+        "formulation": formulation_of(names, row.family),
         "mixing": config.intermediates[intermediate].mixing if target is None else "proportional",
         "source_language": "en" if target is None else config.targets[target].source_language,
         "training": values,

@@ -115,6 +115,11 @@ class TaskRow(Row):
         """The part of the name before the slash."""
         return self.name.split("/")[0]
 
+    @property
+    def formulation(self) -> str:
+        """How the task is put to a model: its kind, or `span_or_none` where the context may hold no answer."""
+        return self.kind if self.no_answer is None else f"{self.kind}_or_none"
+
     @model_validator(mode="after")
     def _consistent(self) -> "TaskRow":
         if self.name.count("/") != 1:
