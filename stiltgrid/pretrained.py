@@ -9,7 +9,7 @@ from stiltgrid.config import expanded
 from stiltgrid.errors import StiltgridError
 from stiltgrid.hub import fetched
 from stiltgrid.hub.repository import Repository
-from stiltgrid.hub.wanted import model_of
+from stiltgrid.hub.wanted import MODEL, model_of
 
 SCHEMA_VERSION = 1
 
@@ -23,7 +23,8 @@ def _hub_folder(source: str, revision: str, root: Path) -> Path:
     folder = Path(repository.folder(str(root)))
     if fetched.read(folder) is None:
         try:
-            cached = Path(snapshot_download(source, revision=revision, local_files_only=True))
+            # of one file only: whether the model is whole is asked of its own files below
+            cached = Path(snapshot_download(source, revision=revision, allow_patterns=MODEL[:1], local_files_only=True))
             model_files(cached)
             return cached
         except (LocalEntryNotFoundError, StiltgridError):

@@ -29,6 +29,12 @@ SCORE_VERSION = 2
 """Raise when a metric or a diagnostic changes in a way that changes scores."""
 
 
+UNREAD = {"title", "licence", "citation", "url", "chance", "sizes", "hub", "revision", "metrics", "submission"}
+UNREAD |= {"decoding", "output_length", "segments", "parallel", "layouts", "labels"}
+"""Keys of a task's row that say nothing of how its files are read; of `layouts` the chosen one counts, of `labels` the
+names."""
+
+
 def merged(*layers: TrainingOverride) -> Training:
     """Merge hyperparameters: the defaults, then each layer's keys that are set.
 
@@ -172,6 +178,6 @@ def _reading(row: TaskRow, layout: str | None) -> str:
     if row.pending or not row.layouts:
         return digest(row.name)
     chosen = row.layouts.get(layout or next(iter(row.layouts)))
-    about = row.model_dump(mode="json", include={"kind", "labels", "fields", "languages"})
+    about = row.model_dump(mode="json", exclude=UNREAD) | {"labels": list(row.labels)}
     reader = {} if chosen is None else chosen.model_dump(mode="json", exclude={"sizes"})
     return digest([about, reader, code_of("reader", [reader.get("reader", "")])])

@@ -139,7 +139,7 @@ def test_another_title_changes_nothing_and_another_verbaliser_its_task_alone(tmp
     rows = {"mine/tone": ROW | {"title": "Tone 2", "licence": "MIT"}, "mine/plain": PLAIN}
     assert changed(tmp_path, rows=rows) == set()
     rows = {"mine/tone": ROW, "mine/plain": PLAIN | {"labels": {"0": "sad", "1": "merry"}}}
-    assert changed(tmp_path, rows=rows) == {("data", "mine/plain"), ("arm", "plain")}
+    assert changed(tmp_path, rows=rows) == {("arm", "plain")}
 
 
 def test_another_file_of_a_layout_reads_again(tmp_path):

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 from hub_server import HubServer
+from huggingface_hub import hf_hub_download
 
 from stiltgrid.artifacts import read_json
 from stiltgrid.config import validate
@@ -275,14 +276,12 @@ def test_a_source_that_cannot_be_fetched_is_refused_with_its_key(sources, messag
 
 def test_a_data_set_without_a_known_revision_is_refused_and_the_message_says_how_to_pin_it():
     raw = config(sources={"intermediate": {"hub": True}})
-    raw["intermediates"]["anli"] = {"tasks": ["anli"]}
-    remedy = (
-        r"no revision of data set facebook/anli is pinned.*`sources: \{intermediate/anli: \{hub: true, revision: <40"
-    )
+    raw["intermediates"]["cosmosqa"] = {"tasks": ["cosmosqa"]}
+    remedy = r"no revision of data set allenai/cosmos_qa is pinned.*`sources: \{intermediate/cosmosqa: \{hub: true, rev"
     with pytest.raises(StiltgridError, match=remedy):
         validate(raw)
-    raw["sources"]["intermediate/anli"] = {"hub": True, "revision": OTHER}
-    assert Grid(validate(raw)).source("intermediate/anli").path == f"data/hub/datasets/facebook--anli/{OTHER}"
+    raw["sources"]["intermediate/cosmosqa"] = {"hub": True, "revision": OTHER}
+    assert Grid(validate(raw)).source("intermediate/cosmosqa").path == f"data/hub/datasets/allenai--cosmos_qa/{OTHER}"
 
 
 def test_a_suite_from_the_hub_leaves_out_the_tasks_that_are_not_there():
@@ -319,6 +318,18 @@ def test_a_model_that_is_not_fetched_or_was_changed_since_is_refused(hub, tmp_pa
     (folder / "model.safetensors").write_bytes(bytes(len(BODY)))
     with pytest.raises(StiltgridError, match=r"model\.safetensors: SHA-256 .* when it was fetched"):
         prepare("them/model", REVISION, "text2text", manifest, root)
+
+
+def test_a_model_that_is_whole_in_the_clients_own_cache_is_used_from_there(hub, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    files = {"config.json": b"{}", "model.safetensors": BODY, "tokenizer.json": b"{ }"}
+    hub.add("model", "them/model", REVISION, files | {"pytorch_model.bin": BODY})
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        with pytest.raises(StiltgridError, match="run `snakemake fetch`"):
+            prepare("them/model", REVISION, "text2text", tmp_path / "manifest.json", tmp_path / "hub")
+        hf_hub_download("them/model", name, revision=REVISION, endpoint=hub.address)
+    record = prepare("them/model", REVISION, "text2text", tmp_path / "manifest.json", tmp_path / "hub")
+    assert set(record["files"]) == set(files) and record["path"].startswith(str(tmp_path / "cache"))
 
 
 def test_a_data_set_that_is_not_fetched_fails_its_job_with_the_command_that_fetches_it(tmp_path, monkeypatch):
