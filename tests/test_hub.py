@@ -274,14 +274,18 @@ def test_a_source_that_cannot_be_fetched_is_refused_with_its_key(sources, messag
         validate(config(sources=sources))
 
 
-def test_a_data_set_without_a_known_revision_is_refused_and_the_message_says_how_to_pin_it():
-    raw = config(sources={"intermediate": {"hub": True}})
-    raw["intermediates"]["cosmosqa"] = {"tasks": ["cosmosqa"]}
-    remedy = r"no revision of data set allenai/cosmos_qa is pinned.*`sources: \{intermediate/cosmosqa: \{hub: true, rev"
+def test_a_data_set_without_a_known_revision_is_refused_and_the_message_says_how_to_pin_it(tmp_path):
+    row = task("intermediate/snli").model_dump(mode="json", exclude={"name", "revision"}, exclude_none=True)
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "mine.yaml").write_text(json.dumps({"mine/nli": row}), encoding="utf-8")
+    raw = config(sources={"mine": {"hub": True}}, extensions=[str(tmp_path)])
+    raw["intermediates"]["mnli"] = {"tasks": ["mine/nli"]}
+    remedy = r"no revision of data set stanfordnlp/snli is pinned.*`sources: \{mine/nli: \{hub: true, revision: <40"
     with pytest.raises(StiltgridError, match=remedy):
         validate(raw)
-    raw["sources"]["intermediate/cosmosqa"] = {"hub": True, "revision": OTHER}
-    assert Grid(validate(raw)).source("intermediate/cosmosqa").path == f"data/hub/datasets/allenai--cosmos_qa/{OTHER}"
+    raw["sources"]["mine/nli"] = {"hub": True, "revision": OTHER}
+    assert Grid(validate(raw)).source("mine/nli").path == f"data/hub/datasets/stanfordnlp--snli/{OTHER}"
+    validate(config())  # the extension is out of force again
 
 
 def test_a_suite_from_the_hub_leaves_out_the_tasks_that_are_not_there():
