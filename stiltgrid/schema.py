@@ -283,7 +283,7 @@ class Source(Block):
 
 
 class Hub(Block):
-    """Where `snakemake fetch` puts models and data sets of the hub. Changing it reruns nothing."""
+    """Where `snakemake fetch` puts models and data sets of the hub; no part of any recipe."""
 
     folder: str = Field(
         "data/hub", description="folder, relative to the working folder or absolute; `${VARIABLE}` is filled in"

@@ -40,12 +40,6 @@ METRICS = {"always": Metric("always", "always", "example", ones, ("one",), lambd
 """
 
 
-@pytest.fixture(autouse=True)
-def nothing_left_in_force():
-    yield
-    validate(CONFIG)
-
-
 def folder(path: Path, rows: dict | None = None, readers: str | None = READER, metrics: str | None = METRIC) -> str:
     (path / "tasks").mkdir(parents=True, exist_ok=True)
     rows = {"mine/tone": ROW, "mine/plain": PLAIN} if rows is None else rows

@@ -285,7 +285,6 @@ def test_a_data_set_without_a_known_revision_is_refused_and_the_message_says_how
         validate(raw)
     raw["sources"]["mine/nli"] = {"hub": True, "revision": OTHER}
     assert Grid(validate(raw)).source("mine/nli").path == f"data/hub/datasets/stanfordnlp--snli/{OTHER}"
-    validate(config())  # the extension is out of force again
 
 
 def test_a_suite_from_the_hub_leaves_out_the_tasks_that_are_not_there():
