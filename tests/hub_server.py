@@ -141,8 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not body:
             return
         stall = self.hub.stalls.get(file)
-        if stall is not None and first < stall:
-            self.wfile.write(content[first:stall])
+        if stall is not None and not self.hub.released.is_set():
+            self.wfile.write(content[first : max(first, stall)])
             self.wfile.flush()
             self.hub.released.wait()
             return  # cut off: the client was killed meanwhile

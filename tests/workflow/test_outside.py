@@ -49,6 +49,10 @@ class Outside(Miniature):
             *("--cores", "2", *arguments, "--configfile", "mood.yaml", "small.yaml"),
         ]
 
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a run; a proxy of the machine's is not asked."""
+        return super().environment() | {"NO_PROXY": "127.0.0.1"}
+
     def path(self, below: str) -> Path:
         """Return a path below results/mood."""
         return self.folder / "results" / "mood" / below
