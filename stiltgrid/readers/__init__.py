@@ -33,6 +33,7 @@ from stiltgrid.readers.table import read_table
 from stiltgrid.readers.tagged_lines import read_tagged_lines
 from stiltgrid.readers.tydiqa import read_tydiqa
 from stiltgrid.readers.words import read_words, withheld
+from stiltgrid.tasks.added import Extended
 from stiltgrid.tasks.registry import Layout, TaskRow
 
 __all__ = ["READERS", "read_source", "source_paths"]
@@ -52,7 +53,7 @@ def _of_one(read: Callable[..., list[Example]]) -> Callable[..., list[Example]]:
     return reader
 
 
-READERS: dict[str, Callable[..., list[Example]]] = {
+_OWN: dict[str, Callable[..., list[Example]]] = {
     "aligned": read_aligned,
     "comparable": read_comparable,
     "conllu": read_conllu,
@@ -66,6 +67,7 @@ READERS: dict[str, Callable[..., list[Example]]] = {
     "tydiqa": _of_one(read_tydiqa),
     "words": _of_one(read_words),
 }
+READERS: Extended[Callable[..., list[Example]]] = Extended(_OWN, lambda added: added.readers)
 """Functions of (paths, task, language, *, dropped, and the layout's options) that return examples in file order."""
 
 
