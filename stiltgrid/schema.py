@@ -402,6 +402,10 @@ class Config(Block):
                 row = task(target.task)
             except StiltgridError as error:
                 raise ValueError(f"targets.{name}.task: {error}") from None
+            if target.retrieval.model_fields_set and row.kind != "retrieval":
+                raise ValueError(f"targets.{name}.retrieval: {row.name} is of kind {row.kind}; only retrieval reads it")
+            if target.training.model_fields_set and row.kind == "retrieval":
+                raise ValueError(f"targets.{name}.training: {row.name} has no training set; it is only evaluated")
             if target.languages != "all":
                 if not target.languages:
                     raise ValueError(f"targets.{name}.languages: empty; write `all` or name at least one")
