@@ -1,7 +1,11 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+LONGEST = ("test_transfer", "test_slurm", "test_reruns", "test_survival", "test_storage_policy", "test_faults")
+"""Files that take minutes, the longest first."""
 
 
 @pytest.fixture(scope="session")
@@ -13,6 +17,20 @@ def real_data() -> Path:
     return Path(folder)
 
 
+def length(slow: frozenset[Path]) -> Callable[[pytest.Item], tuple]:
+    """Return the order of tests: files that take minutes, other grids, files with slow tests, quick ones."""
+
+    def key(item: pytest.Item) -> tuple:
+        known = LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST)
+        return known, item.path.parent.name != "workflow", item.path not in slow
+
+    return key
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the groups of tests that take minutes, so that no worker is left alone with one at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    """Start with the files that take longest, so that no worker is left alone with one at the end.
+
+    A file is one worker's (`--dist loadfile` in the Makefile), for grids and clusters are made once a file. xdist's
+    groups are not used: it writes them into an attribute that pytest 9.2 has no more, and they mean nothing.
+    """
+    items.sort(key=length(frozenset(item.path for item in items if item.get_closest_marker("slow"))))

@@ -12,7 +12,7 @@ from miniature import with_tables
 
 from stiltgrid.artifacts import read_json
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.slow
 
 
 def test_after_a_complete_run_there_is_nothing_to_do(mini):

@@ -22,7 +22,7 @@ from miniature import ROOT, Miniature
 
 from stiltgrid.artifacts import read_json
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slow
 
 STEPS = 60
 OUTAGE = 25
