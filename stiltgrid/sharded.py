@@ -166,7 +166,7 @@ def _copy(stored: Any, parameter: Tensor, where: str) -> int:
     shape = tuple(getattr(parameter, "ds_shape", parameter.shape))
     if shape_of(stored) != shape:
         raise StiltgridError(f"{where} has shape {shape_of(stored)}, the configuration says {shape}")
-    part, start, stop = _own_part(parameter)
+    part, start, stop = own_part(parameter)
     for at in range(start, stop, AT_ONCE):
         end = min(at + AT_ONCE, stop)
         part[at - start : end - start].copy_(flat(stored, at, end))
@@ -186,13 +186,13 @@ def add(parameter: Tensor, change: Tensor) -> None:
         parameter: whole, or partitioned by ZeRO-3.
         change: of the parameter's whole shape.
     """
-    part, start, stop = _own_part(parameter)
+    part, start, stop = own_part(parameter)
     mine = change.reshape(-1)[start:stop].to(part.device)
     held = part[: stop - start]
     held.copy_((held.float() + mine).to(held.dtype))
 
 
-def _own_part(parameter: Tensor) -> tuple[Tensor, int, int]:
+def own_part(parameter: Tensor) -> tuple[Tensor, int, int]:
     """Return what this rank holds of a parameter, flat, and which of its numbers these are."""
     if not hasattr(parameter, "ds_tensor"):
         return parameter.detach().view(-1), 0, parameter.numel()
