@@ -107,25 +107,24 @@ class _Runs:
 
     def __init__(self, grid: Grid) -> None:
         self.grid, self.paths = grid, grid.paths
-        self.models: dict[str, State] = {}
+        self.models: dict[str, tuple[dict[str, Any] | None, State]] = {}
         self.parents: dict[tuple[str, str, int], State] = {}
         self.outdated: set[tuple[str, str, int]] = set()
         self.collapsed: set[Run] = set()
         self.digests: dict[tuple[str, str, int], list[str]] = {}
 
-    def pretrained(self, model: str) -> State:
-        """State of a pretrained model."""
+    def pretrained(self, model: str) -> tuple[dict[str, Any] | None, State]:
+        """Manifest and state of a pretrained model."""
         if model not in self.models:
-            self.models[model] = self._pretrained(model)
+            path = self.paths.pretrained(model)
+            found, broken = _manifest(path)
+            note = f"{folder(path)}/failed.json"
+            if found is not None or broken:
+                state = broken or State("missing", "pretrained")
+            else:
+                state = _failure(note, "pretrained model: ") if Path(note).exists() else State("missing")
+            self.models[model] = found, state
         return self.models[model]
-
-    def _pretrained(self, model: str) -> State:
-        path = self.paths.pretrained(model)
-        found, broken = _manifest(path)
-        if found is not None or broken:
-            return broken or State("missing", "pretrained")
-        note = f"{folder(path)}/failed.json"
-        return _failure(note, "pretrained model: ") if Path(note).exists() else State("missing")
 
     def parent(self, run: Run) -> State:
         """State of what phase (iii) starts from."""
@@ -135,11 +134,13 @@ class _Runs:
         return self.parents[key]
 
     def _parent(self, model: str, intermediate: str, seed: int) -> State:
-        start = self.pretrained(model)
+        found, start = self.pretrained(model)
+        broken, continued = None, bool(self.grid.arm_tasks[intermediate])
         path = parent_manifest(self.paths, self.grid, model, intermediate, seed)
-        found, broken = _manifest(path)
+        if continued:
+            found, broken = _manifest(path)
         self.digests[model, intermediate, seed] = digests(found) if found and "digest" in found else []
-        if not self.grid.arm_tasks[intermediate]:
+        if not continued:
             return start
         if found is not None:
             change = recipe_difference(found, training_recipe(self.grid, model, intermediate, None, seed))
