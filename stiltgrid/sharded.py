@@ -116,8 +116,8 @@ def load(cls: type, folder: Path, config: Any, **extra: Any) -> nn.Module | None
     places = stored_in(folder)
     if not places and (old := sorted(folder.glob("pytorch_model*.bin"))):
         raise StiltgridError(
-            f"{old[0]}: an old format that can only be read whole, which ZeRO-3 is there to avoid; write it anew, as "
-            "safetensors or by torch.save"
+            f"{old[0]}: an old format that can only be read whole, which ZeRO-3 is there to avoid; write it anew "
+            f"once, where there is memory for all of it: stiltgrid safetensors {folder}"
         )
     with contextlib.ExitStack() as stack:
         for context in cls.get_init_context(torch.float32, False, False, None):

@@ -8,11 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stiltgrid.artifacts import read_json
+from stiltgrid.cluster import predict_gpus
 from stiltgrid.config import load
 from stiltgrid.errors import StiltgridError, nearest
+from stiltgrid.examples import Example
+from stiltgrid.exhaustion import explain_prediction_memory
 from stiltgrid.failures import noting_failure
 from stiltgrid.grid import Cell, Grid, Run
 from stiltgrid.predict_languages import Predict, predict_languages
+from stiltgrid.predictions import Prediction
 from stiltgrid.progress import reporter
 from stiltgrid.scripting import parser, run_main
 from stiltgrid.storage import Storage, check_there
@@ -27,24 +31,40 @@ python workflow/scripts/predict.py ... --recompute de        # throw the stored 
 
 def loader(grid: Grid, run: Run) -> Callable[[], Predict]:
     """Return a function that loads the run's model and returns its predict function."""
+    row = grid.config.models[run.model]
+    execution, what = row.execution, " ".join(map(str, run))
+
+    def explained(error: Exception, batch: int | None = None) -> None:
+        explain_prediction_memory(what, error, batch, predict_gpus(row), row.resources.mem_mb)
 
     def load_model() -> Predict:
         from stiltgrid.predict import Predictor
 
-        execution = grid.config.models[run.model].execution
-        predictor = Predictor.load(
-            Path(grid.paths.checkpoint(run)).parent,
-            Path(grid.paths.pretrained(run.model)).parent,
-            threads=execution.threads,
-        )
+        try:
+            predictor = Predictor.load(
+                Path(grid.paths.checkpoint(run)).parent,
+                Path(grid.paths.pretrained(run.model)).parent,
+                threads=execution.threads,
+            )
+        except Exception as error:
+            explained(error)
+            raise
         task = grid.tasks[run.target]
-        return lambda examples, language: predictor.predict(
-            task,
-            examples,
-            batch_size=execution.predict_batch_size,
-            decoding=grid.decoding(run.target, run.model),
-            progress=reporter(language),
-        )
+
+        def predict(examples: list[Example], language: str) -> list[Prediction]:
+            try:
+                return predictor.predict(
+                    task,
+                    examples,
+                    batch_size=execution.predict_batch_size,
+                    decoding=grid.decoding(run.target, run.model),
+                    progress=reporter(language),
+                )
+            except Exception as error:
+                explained(error, execution.predict_batch_size)
+                raise
+
+        return predict
 
     return load_model
 
