@@ -2,9 +2,12 @@
 #
 #   snakemake                                      the paper's grid (config.yaml), on this machine
 #   snakemake --configfile config/demo.yaml        the offline miniature
+#   snakemake fetch                                models and data sets of the hub, where there is a network; nothing else uses one
 #   snakemake --profile slurm                      on a SLURM cluster
 #   snakemake status | plan | tables | preview     what is done; what is left and its cost; tables; tables of what is there
 #   snakemake power                                the smallest effects that the grid would detect
+#   snakemake baselines                            what trivial answers score on the targets
+#   snakemake layers                               what every layer of each encoder scores on the retrieval targets
 #   snakemake submission                           every arm's predictions in the leaderboard's layout
 #   snakemake rescore                              scores again from saved predictions, without a model
 import json
@@ -94,10 +97,13 @@ rule submission:
         "grid {GRID.config.grid}: submissions in {PATHS.root}/submission"
 
 
+include: "rules/fetch.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/predict.smk"
 include: "rules/score.smk"
+include: "rules/retrieval.smk"
+include: "rules/baselines.smk"
 include: "rules/submission.smk"
 include: "rules/analysis.smk"
 include: "rules/paper.smk"

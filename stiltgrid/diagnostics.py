@@ -110,7 +110,7 @@ def _percent(count: int, total: int) -> float | None:
 
 def _invalid(task: TaskRow, example: Example, said: Prediction) -> bool:
     if said.tags is not None:
-        return any(tag not in task.labels for tag in said.tags)
+        return bool(task.labels) and any(tag not in task.labels for tag in said.tags)
     if task.kind == "span":
         return (said.text or "") not in example.fields["context"]
     return said.label not in task.labels
@@ -142,7 +142,7 @@ def diagnostics(
     writes = task.kind in ("span", "generation")
     cut = [said.truncated for said in predictions]
     found: dict[str, float | None] = dict.fromkeys(DIAGNOSTICS)
-    if task.kind != "generation":
+    if task.kind not in ("generation", "retrieval"):
         found["invalid"] = _percent(sum(map(_invalid, [task] * number, examples, predictions)), number)
     if writes:
         found["empty"] = _percent(sum(not text.strip() for text, _ in pairs), number)

@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from stiltgrid.hub.repository import applies, dataset_of
 from stiltgrid.intermediates import training_tasks
-from stiltgrid.schema import Config, Source
+from stiltgrid.schema import Config, ResolvedRetrieval, Source
 from stiltgrid.tasks.registry import Decoding, TaskRow, task
 
 BASELINE = "none"
@@ -123,6 +124,7 @@ class Grid:
     """A config's cells, runs and exclusions."""
 
     def __init__(self, config: Config) -> None:
+        use_extensions_of(config)
         self.config = config
         self.paths = Paths(config.grid)
         self.tasks: dict[str, TaskRow] = {name: task(t.task) for name, t in config.targets.items()}
@@ -146,13 +148,22 @@ class Grid:
     @cached_property
     def excluded(self) -> dict[tuple[str, str, str], str]:
         """Reason why a (model, intermediate, target) has no cells to run; absent: it runs."""
+        from stiltgrid.availability import absent
         from stiltgrid.support import unsupported
 
+        named = {name for names in self.arm_tasks.values() for name in names} | {
+            row.name for row in self.tasks.values()
+        }
+        lost = {
+            name: absent(row, self.source(name), [self.paths.data(DataFile(name, s, "en")) for s in ("train", "dev")])
+            for name in sorted(named)
+            if (row := task(name)).by_hand is not None
+        }
         reasons = {}
         for model, row in self.config.models.items():
-            lacking = {name: unsupported(self.tasks[name], row.family) for name in self.config.targets}
+            lacking = {name: unsupported(aim, row.family) or lost.get(aim.name) for name, aim in self.tasks.items()}
             for arm, names in self.arm_tasks.items():
-                arm_reason = next((r for n in names if (r := unsupported(task(n), row.family))), None)
+                arm_reason = next((r for n in names if (r := unsupported(task(n), row.family) or lost.get(n))), None)
                 for target in self.config.targets:
                     if reason := lacking[target] or arm_reason:
                         reasons[model, arm, target] = reason
@@ -169,6 +180,21 @@ class Grid:
             if (model, arm, target) not in self.excluded
             for seed in self.seeds(model, arm)
         )
+
+    def retrieves(self, target: str) -> bool:
+        """Tell whether a target has no training set: its runs are evaluated straight from phase (ii)'s checkpoint."""
+        return self.tasks[target].kind == "retrieval"
+
+    @cached_property
+    def fine_tuned(self) -> tuple[Run, ...]:
+        """Every run that has a phase (iii): all but those of retrieval targets."""
+        return tuple(run for run in self.runs if not self.retrieves(run.target))
+
+    def evaluated(self, run: Run) -> str:
+        """Return the manifest of the model that predicts a run: phase (iii)'s, or what a retrieval is evaluated on."""
+        if self.retrieves(run.target):
+            return parent_manifest(self.paths, self, run.model, run.intermediate, run.seed)
+        return self.paths.checkpoint(run)
 
     @cached_property
     def arms(self) -> tuple[Arm, ...]:
@@ -187,14 +213,23 @@ class Grid:
                         for language in self.languages(target):
                             yield Cell(model, arm, target, language, seed)
 
-    def decoding(self, target: str, model: str | None = None) -> Decoding | None:
-        """Return how answers to a target are written: the task's way, with the target's own keys; None: they are not.
+    def retrieval(self, target: str, model: str) -> ResolvedRetrieval:
+        """Return how a model's sentences are embedded and searched: the defaults, the model's keys, the target's."""
+        layers = (self.config.models[model].retrieval, self.config.targets[target].retrieval)
+        return ResolvedRetrieval(**{k: v for row in layers for k, v in row.model_dump(exclude_unset=True).items()})
+
+    def decoding(self, target: str, model: str | None = None) -> Decoding | ResolvedRetrieval | None:
+        """Return how a target is answered, where that is no part of a training: written, or retrieved; else None.
+
+        Answers are written in the task's way, with the target's own keys; sentences are retrieved as `retrieval` says.
 
         Args:
             target: the target.
             model: whose answers; those of an encoder with heads are never written. None: a text2text model's.
         """
         row = self.tasks[target]
+        if model is not None and self.retrieves(target):
+            return self.retrieval(target, model)
         if row.kind not in ("span", "generation"):
             return None
         if model is not None and self.config.models[model].family != "text2text":
@@ -210,8 +245,10 @@ class Grid:
 
         Args:
             intermediate: the arm, for phase (ii); ignored where `target` is given.
-            target: the target, for phase (iii), else None.
+            target: the target, for phase (iii), else None. A retrieval target has no files.
         """
+        if target is not None and self.retrieves(target):
+            return {}
         if target is not None:
             row = self.config.targets[target]
             pairs = [(self.tasks[target].name, row.source_language)]
@@ -220,8 +257,30 @@ class Grid:
         return {name: {s: [DataFile(name, s, language)] for s in ("train", "dev")} for name, language in pairs}
 
     def source(self, name: str) -> Source | None:
-        """Return where a task's original files lie: its own entry of `sources`, else its suite's."""
-        return self.config.sources.get(name) or self.config.sources.get(name.split("/")[0])
+        """Return where a task's original files lie: its own entry of `sources`, else its suite's.
+
+        The path of a data set of the hub is the folder that it is fetched into.
+        """
+        key = next((key for key in (name, name.split("/")[0]) if key in self.config.sources), None)
+        if key is None:
+            return None
+        source = self.config.sources[key]
+        if not source.hub:
+            return source
+        if not applies(key, source, row := task(name)):
+            return None
+        return source.model_copy(update={"path": dataset_of(row, source).folder(self.config.hub.folder)})
+
+
+def use_extensions_of(config: Config) -> None:
+    """Put a config's extensions in force: where another config was validated since, or in a process that it is sent to.
+
+    Raises:
+        StiltgridError: if a folder is not what it was when the config was validated, and not valid any more.
+    """
+    from stiltgrid.extensions import use
+
+    use(config.extensions)
 
 
 def parent_manifest(paths: Paths, grid: Grid, model: str, intermediate: str, seed: int) -> str:

@@ -1,8 +1,10 @@
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from stiltgrid.tasks.added import Added, put_in_force
 
 LONGEST = ("test_transfer", "test_slurm", "test_reruns", "test_survival", "test_storage_policy", "test_faults")
 """Files that take minutes, the longest first."""
@@ -15,6 +17,13 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("STILTGRID_REAL_DATA is unset: no real rows here")
     return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def no_extensions_left() -> Iterator[None]:
+    """Take what a test's config has added out of force again."""
+    yield
+    put_in_force(Added())
 
 
 def length(slow: frozenset[Path]) -> Callable[[pytest.Item], tuple]:

@@ -13,9 +13,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stiltgrid.errors import StiltgridError, nearest
+from stiltgrid.tasks.added import in_force
 
 Split = Literal["train", "dev", "test"]
-Kind = Literal["classification", "ranking", "tagging", "span", "choice", "generation"]
+Kind = Literal["classification", "ranking", "tagging", "span", "choice", "generation", "retrieval"]
 
 
 class Row(BaseModel):
@@ -34,9 +35,10 @@ class Decoding(Row):
 class Submission(Row):
     """How a benchmark wants a task's predictions."""
 
-    file: str = Field(description="file below the submission's folder; `{lang}` is filled in")
-    form: Literal["labels", "values", "tags", "answers", "texts"] = Field(
-        description="`labels`, `values`, `texts`: a line an example; `tags`: a line a word; `answers`: JSON {id: text}"
+    file: str = Field(description="file below the submission's folder; `{lang}` and `{split}` are filled in")
+    form: Literal["labels", "values", "tags", "answers", "texts", "pairs", "places"] = Field(
+        description="`labels`, `values`, `texts`: a line an example; `tags`: a line a word; `answers`: JSON "
+        "{id: text}; `pairs`: the ids of a mined pair a line; `places`: the row of the sentence found, from 0"
     )
 
 
@@ -78,7 +80,25 @@ class TaskRow(Row):
     metrics: tuple[str, ...] = Field(description="main metric first")
     output_length: int | None = Field(default=None, ge=1, description="text2text: tokens of a written answer at most")
     decoding: Decoding = Field(default=Decoding(), description="text2text: how an answer is written")
+    no_answer: str | None = Field(
+        default=None,
+        description="span: the context may hold no answer (SQuAD 2.0); what a text2text model then writes. Of answers "
+        "that begin with its first piece none is ever written",
+    )
+    labels_from: Literal["train"] | None = Field(
+        default=None, description="tagging: the labels are those of the training file, the most frequent first"
+    )
+    head: str | None = Field(
+        default=None, description="heads family: tasks of one run that name the same head share it, and their labels"
+    )
+    by_hand: str | None = Field(
+        default=None, description="why its files may be absent; its arms are excluded then, rather than failed"
+    )
     submission: Submission | None = Field(default=None, description="the benchmark's form of predictions")
+    search: Literal["nearest", "mining"] | None = Field(
+        default=None,
+        description="retrieval: `nearest`: each query's nearest sentence; `mining`: pairs of two texts by ratio margin",
+    )
     chance: float = Field(description="score of the trivial baseline, 0 to 100")
     cluster: str = Field(description="what is resampled as one: row, premise, query, sentence ...")
     parallel: bool | Literal["ids"] = Field(
@@ -100,16 +120,30 @@ class TaskRow(Row):
         """The part of the name before the slash."""
         return self.name.split("/")[0]
 
+    @property
+    def formulation(self) -> str:
+        """How the task is put to a model: its kind, or `span_or_none` where the context may hold no answer."""
+        return self.kind if self.no_answer is None else f"{self.kind}_or_none"
+
     @model_validator(mode="after")
     def _consistent(self) -> "TaskRow":
         if self.name.count("/") != 1:
             raise ValueError(f"task name {self.name!r}: expected suite/task")
         if self.pending is None and not self.layouts:
             raise ValueError(f"{self.name}: a task that is not pending needs a layout")
-        if self.pending is None and self.kind in ("classification", "ranking", "tagging") and not self.labels:
+        known = self.labels or self.labels_from
+        if self.pending is None and self.kind in ("classification", "ranking", "tagging", "choice") and not known:
             raise ValueError(f"{self.name}: kind {self.kind} needs labels")
         if self.pending is None and self.kind in ("span", "generation") and self.output_length is None:
             raise ValueError(f"{self.name}: kind {self.kind} needs output_length")
+        if (self.kind == "retrieval") != (self.search is not None):
+            raise ValueError(f"{self.name}: kind retrieval, and no other, needs search")
+        if self.kind == "choice" and list(self.labels) != [str(i) for i in range(len(self.labels))]:
+            raise ValueError(f"{self.name}: labels of kind choice are places, '0', '1', ..., found {list(self.labels)}")
+        if self.no_answer is not None and self.kind != "span":
+            raise ValueError(f"{self.name}: no_answer is for kind span, this is {self.kind}")
+        if self.labels_from is not None and (self.kind != "tagging" or self.labels):
+            raise ValueError(f"{self.name}: labels_from is for kind tagging without labels of its own")
         if len(set(self.labels.values())) != len(self.labels):
             raise ValueError(f"{self.name}: two labels share a verbaliser")
         if unknown := {f for s in self.segments for f in s} - set(self.fields):
@@ -122,8 +156,8 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @cache
-def tasks() -> dict[str, TaskRow]:
-    """Return every task row by name.
+def package_tasks() -> dict[str, TaskRow]:
+    """Return every task row of the package by name.
 
     Raises:
         ValueError: if a row is malformed or a name occurs twice (a fault of the package, found by its tests).
@@ -135,6 +169,12 @@ def tasks() -> dict[str, TaskRow]:
                 raise ValueError(f"{path}: task {name!r} is declared twice")
             rows[name] = TaskRow(name=name, **row)
     return rows
+
+
+def tasks() -> dict[str, TaskRow]:
+    """Return every task row by name: the package's, and those of the config's extensions."""
+    added = in_force().rows
+    return {**package_tasks(), **added} if added else package_tasks()
 
 
 def task(name: str) -> TaskRow:
