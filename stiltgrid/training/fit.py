@@ -18,6 +18,7 @@ import torch.distributed as dist
 from stiltgrid import adapters
 from stiltgrid.artifacts import read_json, write_json
 from stiltgrid.collapse import collapse
+from stiltgrid.denoiser import add_denoiser
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example, read_examples
 from stiltgrid.formulations import check_trained, formulation
@@ -33,6 +34,7 @@ from stiltgrid.models import (
 )
 from stiltgrid.placement import FLOAT32, Placement
 from stiltgrid.storage import check_there
+from stiltgrid.synonyms import copies, read_neighbours
 from stiltgrid.tasks.registry import TaskRow, task
 from stiltgrid.tokenization import limit_threads, load_tokens
 from stiltgrid.training import checkpoints
@@ -43,6 +45,8 @@ from stiltgrid.training.arguments import (
     split_batch,
     training_arguments,
 )
+from stiltgrid.training.denoising import Denoising
+from stiltgrid.training.feed import Feed
 from stiltgrid.training.precision import resolve
 from stiltgrid.training.trainer import GridTrainer, Plan, stop_signals
 
@@ -214,9 +218,8 @@ def fit(
     family.check(setup)
     train = _read(data, recipe["tasks"], "train", training["train_examples"], seed)
     dev = _read(data, recipe["tasks"], "dev", training["dev_examples"], 0)  # all seeds: same rows
-    features = [f for name, examples in train.items() for f in family.encode(setup, name, examples, True)]
-    per_epoch = -(-len(features) // training["batch_size"])
-    steps = training["max_steps"] or max(1, round(training["epochs"] * per_epoch))
+    feed = _feed(recipe, data, setup, family, train)
+    features, steps = feed.features, feed.steps
 
     zero3, cpu = execution.get("strategy") == "zero3", not torch.cuda.is_available()
     plan_ds = None
@@ -236,6 +239,9 @@ def fit(
     )
     torch.manual_seed(seed)
     model = _load(recipe, rows, Path(parent), Path(pretrained), precision, zero3)
+    head = None
+    if feed.noise is not None and recipe["model"]["family"] == "heads":
+        head = add_denoiser(model, folder)
     _check_sizes(model, setup, training["max_input_length"], folder)
     if execution.get("gradient_checkpointing"):
         encoder = getattr(model, "encoder", model) if family.__name__.endswith("heads") else model
@@ -244,18 +250,18 @@ def fit(
     plan = Plan(
         formulation=family,
         setup=setup,
-        features=features,
+        feed=feed,
         dev=dev,
         language=recipe.get("source_language", "en"),
         training=training,
         precision="fp32" if zero3 else precision,  # DeepSpeed converts the model itself
-        seed=seed,
         evaluate_at=_evaluations(steps, training["evaluations"]),
         out=out,
         checkpoint_seconds=60.0 * (execution.get("checkpoint_minutes") or 10),
         checkpoint_steps=execution.get("checkpoint_steps"),
         eval_batch_size=split.micro_batch,
         deepspeed=plan_ds,
+        robust=recipe["robust"] if "epsilon" in recipe.get("robust", {}) else None,
     )
     resume = checkpoints.newest(out / "training") if rank == 0 else None
     if ranks > 1:
@@ -271,6 +277,8 @@ def fit(
             file=sys.stderr,
             flush=True,
         )
+        if mixture := feed.planned():
+            print(f"{out}: {mixture}{f'; its head: {head}' if head else ''}", file=sys.stderr, flush=True)
     optimizer = optimizer_class(training, execution, cpu)
     trainer = GridTrainer(plan, model=model, args=arguments, optimizer_cls_and_kwargs=optimizer)
     torch.manual_seed(rank_seed(seed, rank))
@@ -295,6 +303,9 @@ def fit(
         started = time.perf_counter()
         trainer.save_folder(final)
         plan.seconds["checkpoint"] += time.perf_counter() - started
+    mixture = feed.realised(reached)
+    if mixture is not None and head is not None:
+        mixture["denoising"]["head"] = head
     return {
         "weights": str(final),
         "precision": precision,
@@ -310,7 +321,29 @@ def fit(
         },
         "seconds": {part: round(value, 2) for part, value in plan.spent().items()},
         "versions": {name: version(name) for name in ("stiltgrid", "torch", "transformers", "tokenizers")},
+        **({} if mixture is None else {"mixture": mixture}),
     }
+
+
+def _feed(
+    recipe: Mapping[str, Any],
+    data: Mapping[str, Any],
+    setup: Setup,
+    family: Any,
+    train: Mapping[str, list[Example]],
+) -> Feed:
+    """Encode what is trained on: rows or, where synonyms make a run robust, copies of them; and text for denoising."""
+    robust, seed = recipe.get("robust", {}), recipe["seed"]
+    if robust.get("kind") == "synonyms":
+        (path,) = data["synonyms"]["train"]
+        neighbours = read_neighbours(path)
+        train = {name: copies(rows, neighbours, robust["copies"], seed) for name, rows in train.items()}
+    noise = None
+    if "denoising" in recipe:
+        about, paths = recipe["denoising"], data["denoising"]["train"]
+        length = recipe["training"]["max_input_length"]
+        noise = Denoising(recipe["model"]["family"], setup.tokens, paths, about["alpha"], length, setup.start, seed)
+    return Feed({name: family.encode(setup, name, rows, True) for name, rows in train.items()}, recipe, noise)
 
 
 def _check_sizes(model: Any, setup: Setup, length: int, folder: Path) -> None:
