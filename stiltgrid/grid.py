@@ -154,7 +154,7 @@ class Grid:
     @cached_property
     def excluded(self) -> dict[tuple[str, str, str], str]:
         """Reason why a (model, intermediate, target) has no cells to run; absent: it runs."""
-        from stiltgrid.support import unsupported, untrainable
+        from stiltgrid.support import unsupported, untrainable, untranslated
 
         reasons = {}
         for model, row in self.config.models.items():
@@ -164,7 +164,10 @@ class Grid:
                 for name, target in self.config.targets.items()
             }
             for arm, names in self.arm_tasks.items():
+                spoken = self.config.intermediates[arm].languages
+                foreign = (untranslated(task(n), spoken, self.source(n)) for n in names)
                 arm_reason = next((r for n in names if (r := unsupported(task(n), row.family))), None)
+                arm_reason = arm_reason or next(filter(None, foreign), None)
                 for target in self.config.targets:
                     if reason := lacking[target] or arm_reason:
                         reasons[model, arm, target] = reason

@@ -1,5 +1,7 @@
 """What each model family can do with each kind of task, and what a target can be trained on."""
 
+from collections.abc import Sequence
+
 from stiltgrid.errors import StiltgridError
 from stiltgrid.readers.files import source_paths
 from stiltgrid.schema import Source, Target
@@ -46,11 +48,28 @@ def untrainable(row: TaskRow, target: Target, source: Source | None) -> str | No
             f"{row.name}: robust: synonyms is for kinds {', '.join(IN_OTHER_WORDS)}; the answers of kind {row.kind} "
             "are words of the text, which would be replaced"
         )
-    if target.source_language == "en" or source is None:
+    if target.source_language == "en":
         return None
-    for split in ("train", "dev"):
+    return _unnamed(row, source, [(split, target.source_language) for split in ("train", "dev")])
+
+
+def untranslated(row: TaskRow, languages: Sequence[str], source: Source | None) -> str | None:
+    """Return why an intermediate task has no training rows in a language, as far as the names of its files tell.
+
+    Args:
+        row: the task.
+        languages: of the arm.
+        source: where the task's files lie, if the config says so.
+    """
+    return _unnamed(row, source, [("train", language) for language in languages if language != "en"])
+
+
+def _unnamed(row: TaskRow, source: Source | None, wanted: Sequence[tuple[str, str]]) -> str | None:
+    if source is None:
+        return None
+    for split, language in wanted:
         try:
-            source_paths(row, source.layout_of(split), ".", split, target.source_language, source.files)
+            source_paths(row, source.layout_of(split), ".", split, language, source.files)
         except StiltgridError as error:
             return str(error)
     return None
