@@ -10,8 +10,10 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 from stiltgrid.batching import Interleaved, MicroBatches, denoising_steps
+from stiltgrid.examples import Example
 from stiltgrid.formulations.features import IGNORED, Feature, Setup
 from stiltgrid.mixing import Mixture
+from stiltgrid.synonyms import copies, read_neighbours
 from stiltgrid.training.denoising import DENOISING, Denoising
 
 
@@ -146,6 +148,35 @@ class Feed(Dataset):
         number = self.interleaved.before(steps)
         about = {"steps": number, "share": round(number / max(steps, 1), 6), "languages": dict(languages)}
         return {"tasks": tasks, "denoising": about}
+
+
+def feed_of(
+    recipe: Mapping[str, Any],
+    data: Mapping[str, Any],
+    setup: Setup,
+    formulation: ModuleType,
+    train: Mapping[str, list[Example]],
+) -> Feed:
+    """Encode what is trained on: rows or, where synonyms make a run robust, copies of them; and text for denoising.
+
+    Args:
+        recipe: the run's.
+        data: task -> split -> files; `synonyms` and `denoising` beside the tasks, where the recipe has them.
+        setup: the formulation's setup.
+        formulation: the family's module.
+        train: rows of each task.
+    """
+    robust, seed = recipe.get("robust", {}), recipe["seed"]
+    if robust.get("kind") == "synonyms":
+        (path,) = data["synonyms"]["train"]
+        neighbours = read_neighbours(path)
+        train = {name: copies(rows, neighbours, robust["copies"], seed) for name, rows in train.items()}
+    noise = None
+    if "denoising" in recipe:
+        about, paths = recipe["denoising"], data["denoising"]["train"]
+        length = recipe["training"]["max_input_length"]
+        noise = Denoising(recipe["model"]["family"], setup.tokens, paths, about["alpha"], length, setup.start, seed)
+    return Feed({name: formulation.encode(setup, name, rows, True) for name, rows in train.items()}, recipe, noise)
 
 
 def collated(formulation: ModuleType, setup: Setup, by_input: bool, features: Sequence[Feature]) -> dict[str, Any]:

@@ -34,7 +34,6 @@ from stiltgrid.models import (
 )
 from stiltgrid.placement import FLOAT32, Placement
 from stiltgrid.storage import check_there
-from stiltgrid.synonyms import copies, read_neighbours
 from stiltgrid.tasks.registry import TaskRow, task
 from stiltgrid.tokenization import limit_threads, load_tokens
 from stiltgrid.training import checkpoints
@@ -45,8 +44,7 @@ from stiltgrid.training.arguments import (
     split_batch,
     training_arguments,
 )
-from stiltgrid.training.denoising import Denoising
-from stiltgrid.training.feed import Feed
+from stiltgrid.training.feed import feed_of
 from stiltgrid.training.precision import resolve
 from stiltgrid.training.trainer import GridTrainer, Plan, stop_signals
 
@@ -218,7 +216,7 @@ def fit(
     family.check(setup)
     train = _read(data, recipe["tasks"], "train", training["train_examples"], seed)
     dev = _read(data, recipe["tasks"], "dev", training["dev_examples"], 0)  # all seeds: same rows
-    feed = _feed(recipe, data, setup, family, train)
+    feed = feed_of(recipe, data, setup, family, train)
     features, steps = feed.features, feed.steps
 
     zero3, cpu = execution.get("strategy") == "zero3", not torch.cuda.is_available()
@@ -323,27 +321,6 @@ def fit(
         "versions": {name: version(name) for name in ("stiltgrid", "torch", "transformers", "tokenizers")},
         **({} if mixture is None else {"mixture": mixture}),
     }
-
-
-def _feed(
-    recipe: Mapping[str, Any],
-    data: Mapping[str, Any],
-    setup: Setup,
-    family: Any,
-    train: Mapping[str, list[Example]],
-) -> Feed:
-    """Encode what is trained on: rows or, where synonyms make a run robust, copies of them; and text for denoising."""
-    robust, seed = recipe.get("robust", {}), recipe["seed"]
-    if robust.get("kind") == "synonyms":
-        (path,) = data["synonyms"]["train"]
-        neighbours = read_neighbours(path)
-        train = {name: copies(rows, neighbours, robust["copies"], seed) for name, rows in train.items()}
-    noise = None
-    if "denoising" in recipe:
-        about, paths = recipe["denoising"], data["denoising"]["train"]
-        length = recipe["training"]["max_input_length"]
-        noise = Denoising(recipe["model"]["family"], setup.tokens, paths, about["alpha"], length, setup.start, seed)
-    return Feed({name: family.encode(setup, name, rows, True) for name, rows in train.items()}, recipe, noise)
 
 
 def _check_sizes(model: Any, setup: Setup, length: int, folder: Path) -> None:
