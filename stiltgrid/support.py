@@ -8,8 +8,8 @@ from stiltgrid.schema import Source, Target
 from stiltgrid.tasks.registry import TaskRow
 
 FORMULATIONS: dict[str, frozenset[str]] = {
-    "text2text": frozenset({"classification", "ranking", "tagging", "span", "generation"}),
-    "heads": frozenset({"classification", "ranking", "tagging", "span"}),
+    "text2text": frozenset({"classification", "ranking", "tagging", "span", "choice", "generation"}),
+    "heads": frozenset({"classification", "ranking", "tagging", "span", "choice"}),
 }
 IN_OTHER_WORDS = ("classification", "ranking", "tagging", "choice")
 """Kinds of tasks whose answer stays right in other words; a span of the text, or a text to be written, does not."""
