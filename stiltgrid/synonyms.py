@@ -126,5 +126,10 @@ def copies(examples: Sequence[Example], neighbours: Neighbours, number: int, see
             words = example.words
             if words is not None:
                 words = tuple(substituted(word, neighbours, rng) for word in words)
-            found.append(replace(example, id=f"{example.id}+{turn + 1}", fields=fields, words=words))
+            choices = example.choices
+            if choices is not None:
+                choices = tuple(substituted(text, neighbours, rng) for text in choices)
+            found.append(
+                replace(example, id=f"{example.id}+{turn + 1}", fields=fields, words=words, choices=choices)
+            )
     return found

@@ -142,14 +142,17 @@ def test_copies_keep_labels_and_tags_and_leave_the_rows_out():
     rows = [
         Example("1", "g", {"premise": "a good dog", "hypothesis": "good"}, "neutral"),
         Example("2", "g", words=("good", "dog"), tags=("ADJ", "NOUN")),
+        Example("3", "g", {"context": "a cat"}, "1", choices=("a good dog", "a tree")),
     ]
     found = copies(rows, NEAR, 12, seed=1)
-    assert len(found) == 24 and len({e.id for e in found}) == 24
-    assert {(e.label, e.tags, e.group) for e in found} == {("neutral", None, "g"), (None, ("ADJ", "NOUN"), "g")}
+    assert len(found) == 36 and len({e.id for e in found}) == 36
+    assert {(e.label, e.tags) for e in found} == {("neutral", None), (None, ("ADJ", "NOUN")), ("1", None)}
+    assert {e.choices[1] for e in found if e.choices} == {"a tree"}
+    assert len({e.choices[0] for e in found if e.choices}) > 2
     assert all(len(e.words) == 2 for e in found if e.words)
-    assert len({e.fields["premise"] for e in found if e.fields}) > 2
+    assert len({e.fields["premise"] for e in found if "premise" in e.fields}) > 2
     assert copies(rows, NEAR, 12, seed=1) == found != copies(rows, NEAR, 12, seed=2)
-    assert copies(rows, NEAR, 3, seed=1) == found[:6]
+    assert copies(rows, NEAR, 3, seed=1) == found[:9]
 
 
 def test_a_run_on_synonyms_trains_on_the_copies(world, tmp_path):
