@@ -129,7 +129,5 @@ def copies(examples: Sequence[Example], neighbours: Neighbours, number: int, see
             choices = example.choices
             if choices is not None:
                 choices = tuple(substituted(text, neighbours, rng) for text in choices)
-            found.append(
-                replace(example, id=f"{example.id}+{turn + 1}", fields=fields, words=words, choices=choices)
-            )
+            found.append(replace(example, id=f"{example.id}+{turn + 1}", fields=fields, words=words, choices=choices))
     return found

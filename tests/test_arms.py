@@ -210,6 +210,8 @@ def test_synonyms_are_refused_where_the_answer_is_of_the_text():
     target = {"task": "xglue/mlqa", "robust": {"kind": "synonyms", "neighbours": "n.tsv"}}
     reason = grid(target=target).excluded["tiny", "none", "xnli"]
     assert "kind span" in reason
+    target = {"task": "xtreme/tatoeba", "languages": "all", "robust": {"kind": "random", "epsilon": 1}}
+    assert "is not trained" in grid(target=target).excluded["tiny", "none", "xnli"]
 
 
 def test_the_arms_of_the_docs_are_a_valid_config():
