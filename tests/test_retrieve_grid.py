@@ -87,6 +87,7 @@ def test_settings_are_part_of_predictions_and_of_nothing_that_is_trained():
     ("target", "message"),
     [
         ({**TATOEBA, "training": {"epochs": 2}}, r"targets.x.training: xtreme/tatoeba has no training set"),
+        ({**TATOEBA, "source_language": "de"}, r"targets.x.source_language: xtreme/tatoeba has no training set"),
         (
             {"task": "xglue/xnli", "retrieval": {"layer": 2}},
             r"targets.x.retrieval: xglue/xnli is of kind classification",
