@@ -28,6 +28,8 @@ def absent(row: TaskRow, source: Source | None, made: Iterable[str]) -> str | No
     reason = f"{row.name}: {row.by_hand}"
     if source is None:
         return f"{reason}; `sources` names no folder for it"
+    if source.path is None:
+        return f"{reason}; the hub does not have it"
     if source.path.startswith(DEMO):
         return None
     try:
