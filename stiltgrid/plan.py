@@ -24,8 +24,8 @@ kept, the weights of two evaluations. How many weights are kept at the end, and 
 model's `storage`: with `all` every run's; with `intermediate` every phase (ii) run's, and a target's only from its
 training to its predictions; with `none` a phase (ii) run's until its last target is predicted, which for a
 scheduler that trains all of phase (ii) first means all of them at the peak, and none at the end. The peak is reckoned
-with one run of each model in training at a time, predicted before the next begins; each further one adds
-`while one trains` and a checkpoint.
+with one run of each model in training at a time, predicted before the next begins; what each further one adds, its
+training checkpoints and, where they are not kept anyway, its weights, is printed beside it.
 
 *Trained again.* Where weights were removed and a prediction is asked for that cannot be had without them, the run
 counts as left to do, all its languages with it, and so does a phase (ii) run whose weights were removed and are needed.
@@ -129,6 +129,17 @@ class Disk:
         if self.each is None or self.transient is None:
             return None
         return self.most * self.each + self.transient
+
+    @property
+    def further(self) -> float | None:
+        """Bytes that each further run in flight at the same time adds to the peak.
+
+        A run is in flight from its training to its predictions. Its own weights are in the peak already where all are
+        kept.
+        """
+        if self.each is None or self.transient is None:
+            return None
+        return self.transient + (0.0 if self.storage == "all" else self.each)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ written first. Being younger than the manifest beside it, this note is also what
 training rule names it as an input as soon as the weights are needed (docs/architecture.md, "Storage").
 """
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -230,10 +231,18 @@ def _bytes(manifest: Mapping[str, Any]) -> int:
 
 def _fingerprint(path: str) -> str | None:
     """Return a data file's fingerprint, None if its sidecar is not there."""
+    small = sidecar(path)
     try:
-        return read_json(sidecar(path))["fingerprint"]
-    except (StiltgridError, KeyError):
+        found = os.stat(small)  # noqa: PTH116 (once a cell)
+        return _fingerprint_of(str(small), found.st_mtime_ns, found.st_size)
+    except (StiltgridError, KeyError, OSError):
         return None
+
+
+@lru_cache(maxsize=4096)
+def _fingerprint_of(small: str, *_: int) -> str:
+    """Read a sidecar's fingerprint, once for all runs that are scored on its rows as long as the file is the same."""
+    return read_json(small)["fingerprint"]
 
 
 def expected(about: Mapping[str, Any], parents: list[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -223,15 +223,20 @@ class Wiring:
             stage: "train" or "predict".
             profile: Snakemake's default resources, for what a row leaves open.
         """
-        request = REQUESTS[stage]
+        models = self.grid.config.models
+
+        @cache
+        def request(model: str, attempt: int) -> dict[str, int | str]:
+            return REQUESTS[stage](models[model], attempt)
 
         def asked(key: str) -> Callable[..., Any]:
             def value(w: Wildcards, attempt: int) -> Any:
-                return request(self.grid.config.models[w.model], attempt).get(key, profile_value(profile, key))
+                return request(w.model, attempt).get(key, profile_value(profile, key))
 
             return value
 
-        return {key: asked(key) for key in KEYS}
+        # Snakemake looks at each function's signature once a job: only what some row asks for is a function
+        return {key: asked(key) for key in KEYS if any(key in request(model, 1) for model in models)}
 
     # per target: names of a run's files with wildcards left open, and of all its cells
 
@@ -301,6 +306,10 @@ class Wiring:
 
     def grid_digest(self) -> str:
         """A hash of what the tables' shape rests on: the cells, what is excluded, titles and notes."""
+        return self._grid_digest
+
+    @cached_property
+    def _grid_digest(self) -> str:
         config = self.grid.config
         excluded = sorted([*key, reason] for key, reason in self.grid.excluded.items())
         axes = (config.models, config.intermediates, config.targets)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,10 @@ from stiltgrid.training.arguments import (
     split_batch,
     training_arguments,
 )
+from stiltgrid.training.cadence import Over, stop_signals
 from stiltgrid.training.feed import feed_of
 from stiltgrid.training.precision import resolve
-from stiltgrid.training.trainer import GridTrainer, Plan, stop_signals
+from stiltgrid.training.trainer import GridTrainer, Plan
 
 DEEPSPEED = "deepspeed.json"
 
@@ -167,11 +169,15 @@ def _evaluations(steps: int, number: int) -> frozenset[int]:
     return frozenset(round(steps * (i + 1) / number) for i in range(number))
 
 
-def _trim_metrics(path: Path, step: int) -> None:
-    """Drop the lines of steps that a resumed run makes again."""
+def _trim_metrics(path: Path, step: int, owed: bool) -> None:
+    """Drop the lines of steps, and of the last step's evaluation where it is owed, that a resumed run makes again."""
     if path.is_file():
-        whole = [line for line in path.read_text().splitlines() if line.endswith("}")]
-        kept = [line for line in whole if json.loads(line)["step"] <= step]
+        whole = [(line, json.loads(line)) for line in path.read_text().splitlines() if line.endswith("}")]
+        kept = [
+            line
+            for line, what in whole
+            if what["step"] < step or (what["step"] == step and not (owed and "dev" in what))
+        ]
         path.write_text("".join(f"{line}\n" for line in kept))
 
 
@@ -267,9 +273,9 @@ def fit(
     if ranks > 1:
         resume = share_from_first(resume)
     if resume is not None:
-        plan.history = resume[1]["history"]
+        plan.history, plan.owed = resume[1]["history"], resume[1].get("owed", False)
     if rank == 0:
-        _trim_metrics(out / "metrics.jsonl", checkpoints.step_of(resume[0]) if resume else 0)
+        _trim_metrics(out / "metrics.jsonl", checkpoints.step_of(resume[0]) if resume else 0, plan.owed)
         how = f"resumed from step {checkpoints.step_of(resume[0])}" if resume else "started"
         print(
             f"{out}: {how}; {steps} steps of {training['batch_size']}, {len(features)} inputs "
@@ -286,7 +292,7 @@ def fit(
     reached = checkpoints.step_of(resume[0]) if resume else 0
     # a run that patience ended may have been killed before it was finished
     if not checkpoints.exhausted(plan.history, training):
-        with stop_signals(plan):
+        with stop_signals(plan), suppress(Over):
             trainer.train(resume_from_checkpoint=str(resume[0]) if resume else None)
         reached = trainer.state.global_step
     if plan.interrupted:
