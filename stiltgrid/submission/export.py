@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stiltgrid.artifacts import file_sha256, read_json, write_json, write_text
+from stiltgrid.commit import code
 from stiltgrid.errors import StiltgridError, nearest
 from stiltgrid.examples import read_examples, sidecar
 from stiltgrid.grid import Arm, Cell, Grid, Run
@@ -134,7 +135,7 @@ def export(grid: Grid, model: str, intermediate: str, seed: int) -> dict[str, An
             f"{below}: {len(faults)} faults, so no submission is written:\n  " + "\n  ".join(faults) + "\n"
             "snakemake makes what is missing; `snakemake status` shows the rest"
         )
-    record = _record(grid, Arm(model, intermediate, seed), lacking_rows)
+    record = _record(grid, Arm(model, intermediate, seed), lacking_rows) | {"code": code()}
     for old in below.glob("*/*.prediction"):
         if old.relative_to(below).as_posix() not in parts:
             old.unlink()  # of a target that the config no longer has

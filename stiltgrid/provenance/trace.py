@@ -1,0 +1,235 @@
+r"""From the name of a printed number to the contrast that it is, the cells that it rests on, and every link between.
+
+A number's name is one of:
+
+- a macro of numbers.tex: `stiltgridDifference`, with or without its backslash;
+- a comparison, as `\stiltgridNumber` names it: `gain/mt5-xxl/mnli/xnli/zero-shot`, `score/mt5-base/none/xnli/de`,
+  `interaction/mean/mean/zero-shot`; `mean` stands for what is averaged over;
+- a cell of a table: `main/MODEL/INTERMEDIATE/TARGET` and `languages_TARGET/MODEL/INTERMEDIATE/LANGUAGE`, with `avg` or
+  `avg-zero-shot` in the last place for the columns of averages.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from stiltgrid.analysis.contrast import Contrast, Place
+from stiltgrid.analysis.evidence import Evidence
+from stiltgrid.analysis.results import Question, questions
+from stiltgrid.artifacts import file_sha256
+from stiltgrid.errors import StiltgridError, nearest
+from stiltgrid.grid import Arm, Cell, DataFile, Run
+from stiltgrid.paper.findings import ZERO_SHOT, Finding, Findings, read_findings
+from stiltgrid.paper.numbers import headline_macros, name, numbers_tex
+from stiltgrid.paper.render import RENDERERS
+from stiltgrid.paper.tables import tables
+from stiltgrid.provenance.links import (
+    TOLERANCE,
+    Link,
+    cell_links,
+    data_links,
+    guarded,
+    pretrained_links,
+    run_links,
+    same,
+)
+from stiltgrid.provenance.records import Records
+
+AVERAGES = {"avg": "all", "avg-zero-shot": ZERO_SHOT}
+PREFIX = "stiltgrid"
+
+
+@dataclass
+class Trace:
+    """What a number rests on.
+
+    Attributes:
+        name: of the number, as asked.
+        found: the comparison that it is.
+        contrast: coefficients of cell means.
+        cells: the cells with a coefficient, every seed.
+        links: every link, each file's once.
+    """
+
+    name: str
+    found: Finding
+    contrast: Contrast
+    cells: list[Cell] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+
+    @property
+    def broken(self) -> list[Link]:
+        """The links that do not hold."""
+        return [link for link in self.links if link.broken]
+
+
+class Tracer:
+    """Resolves and traces numbers of a finished grid.
+
+    Args:
+        records: of the grid.
+    """
+
+    def __init__(self, records: Records) -> None:
+        self.records, self.grid = records, records.grid
+        self.findings: Findings = read_findings(self.grid, Path(records.paths.contrasts).parent)
+        self.declaration = self.findings.declaration
+        self.scores = self._scores()
+        present = self.declaration.present(Evidence(self.scores, {}))  # type: ignore[arg-type]
+        asked = questions(self.declaration, present)
+        self.questions: dict[tuple[str, ...], Question] = {}
+        for question in asked:
+            self.questions.setdefault(_key(question), question)
+        self.by_name = {name(found): found for found in self.findings.rows}
+
+    def _scores(self) -> dict[Place, list[float]]:
+        """Return the scores by seed of every place whose seeds are all done: means of the declared metrics."""
+        by_place: dict[Place, list[float]] = {}
+        for cell, values in self.records.scores.items():
+            chosen = self.declaration.metrics[cell.target]
+            value = float(sum(Fraction(values[metric][0]) for metric in chosen) / len(chosen))
+            by_place.setdefault(Place(*cell[:4]), []).append(value)
+        return {p: v for p, v in by_place.items() if len(v) == len(self.grid.seeds(p.model, p.intermediate))}
+
+    def resolve(self, asked: str) -> tuple[Finding, str]:
+        """Return the comparison that a number is, and the table file that prints it.
+
+        Raises:
+            StiltgridError: if there is no number of that name, with the nearest.
+        """
+        plain = asked.strip().removeprefix("\\")
+        if plain in self.by_name:
+            return self.by_name[plain], "numbers.tex"
+        macros = {PREFIX + key: key for key, _ in headline_macros(self.findings)}
+        if plain in macros:
+            return self._macro(macros[plain], asked), "numbers.tex"
+        table, *parts = plain.split("/")
+        if (table == "main" or table.startswith("languages_")) and len(parts) == 3:
+            return self._table_cell(table, *parts), f"{table}.csv"
+        raise StiltgridError(
+            f"{asked!r}: no number of grid {self.grid.config.grid}; name a macro of numbers.tex, a comparison, or a table's "
+            f"cell (main/MODEL/INTERMEDIATE/TARGET, languages_TARGET/MODEL/INTERMEDIATE/LANGUAGE). "
+            f"{nearest(plain, [*macros, *self.by_name]).split(' allowed:')[0].removeprefix('allowed:').strip()[:400]}"
+        )
+
+    def _macro(self, key: str, asked: str) -> Finding:
+        d = self.declaration
+        models = {"SmallGain": d.small, "LargeGain": d.large}
+        stem = re.sub(r"(Interval|P)$", "", key)
+        model = models.get(stem)
+        found = (
+            self.findings.find("gain", model, "", "") if model else self.findings.find("interaction", "", "", "")
+        )
+        if found is None:
+            raise StiltgridError(f"{asked!r}: this grid has no headline, so the macro rests on nothing")
+        return found
+
+    def _table_cell(self, table: str, model: str, arm: str, last: str) -> Finding:
+        config = self.grid.config
+        for what, given, allowed in (("model", model, config.models), ("intermediate", arm, config.intermediates)):
+            if given not in allowed:
+                raise StiltgridError(f"{table}/{model}/{arm}/{last}: no {what} {given!r}; {nearest(given, allowed)}")
+        kind = "score" if arm == self.declaration.baseline or self.declaration.baseline is None else "gain"
+        if table == "main":
+            target, language = ("", AVERAGES[last]) if last in AVERAGES else (last, "all")
+        else:
+            kind, target, language = "score", table.removeprefix("languages_"), AVERAGES.get(last, last)
+        found = self.findings.find(kind, model, arm, target, language)
+        if found is None:
+            known = [*AVERAGES, *(config.targets if table == "main" else self.grid.languages(target))]
+            raise StiltgridError(f"{table}/{model}/{arm}/{last}: no column {last!r}; {nearest(last, known)}")
+        return found
+
+    def trace(self, asked: str, *, deep: bool = False) -> Trace:
+        """Return what a number rests on, every link checked.
+
+        Args:
+            asked: the number's name.
+            deep: also read weights and rows.
+
+        Raises:
+            StiltgridError: if there is no such number, or it has no value.
+        """
+        found, file = self.resolve(asked)
+        if not found.estimated:
+            raise StiltgridError(f"{asked!r}: has no value: {found.reason}")
+        contrast = self.questions[_key(found)].build().contrast
+        result = Trace(asked, found, contrast)
+        result.cells = [
+            Cell(*place, seed) for place in contrast.coefficients for seed in self.grid.seeds(place.model, place.intermediate)
+        ]
+        result.links = [*self.table_links(file), self.value_link(found, contrast), *self.cells_links(result.cells, deep)]
+        return result
+
+    def value_link(self, found: Finding, contrast: Contrast) -> Link:
+        """Return the link of a comparison's value to the scores: the same sum of the same means."""
+        what, path = f"value of {name(found)}", self.records.paths.contrasts
+        if lacking := [p for p in contrast.coefficients if p not in self.scores]:
+            return Link(what, path, f"rests on {lacking[0]}, of which the tidy table has not every seed")
+        total = contrast.constant + sum(
+            c * sum(map(Fraction, self.scores[p])) / len(self.scores[p]) for p, c in contrast.coefficients.items()
+        )
+        broken = "" if abs(float(total) - found.value) <= TOLERANCE else f"is {found.value}, the scores give {float(total)}"
+        return Link(what, path, broken)
+
+    def table_links(self, file: str) -> list[Link]:
+        """Return the links of a printed file: it is as it was made, and what scores and contrasts give."""
+        path = Path(self.records.paths.tables) / file
+
+        def links() -> Iterator[Link]:
+            if not path.exists():
+                raise StiltgridError("no such file; `snakemake tables` makes it")
+            made = self.records.json(path.parent / "manifest.json")["files"]
+            yield same("printed file", str(path), file_sha256(path), made.get(file), "its folder's manifest")
+            broken = "" if path.read_text(encoding="utf-8") == self._rendered(file) else "is not what the analysis gives"
+            yield Link("rendering of the analysis", str(path), broken)
+
+        return guarded("printed file", str(path), links)
+
+    def _rendered(self, file: str) -> str:
+        if file == "numbers.tex":
+            return numbers_tex(self.findings)
+        stem, suffix = Path(file).stem, Path(file).suffix
+        for table in tables(self.grid, self.records.frame, self.findings):
+            if table.name == stem:
+                return RENDERERS[suffix](table)
+        raise StiltgridError(f"{file}: no table of this grid")
+
+    def cells_links(self, cells: list[Cell], deep: bool = False) -> list[Link]:
+        """Return the links of cells, and of every run, model and data file that they rest on, each once."""
+        records, found = self.records, []
+        for cell in cells:
+            found += cell_links(records, cell)
+        for run in runs_of(self.grid, cells):
+            found += run_links(records, run, deep)
+        for model in dict.fromkeys(cell.model for cell in cells):
+            found += pretrained_links(records, model, deep)
+        for file in data_of(self.grid, cells):
+            found += data_links(records, records.paths.data(file), deep)
+        return found
+
+
+def _key(found: Finding | Question) -> tuple[str, ...]:
+    return found.kind, found.model, found.intermediate, found.target, found.language
+
+
+def runs_of(grid: Any, cells: list[Cell]) -> list[Run | Arm]:
+    """Return the checkpoints that cells rest on: target runs, then what these start from."""
+    runs: Mapping[Run, None] = dict.fromkeys(cell.run for cell in cells)
+    arms = dict.fromkeys(Arm(r.model, r.intermediate, r.seed) for r in runs if grid.arm_tasks[r.intermediate])
+    return [*runs, *arms]
+
+
+def data_of(grid: Any, cells: list[Cell]) -> list[DataFile]:
+    """Return the example files that cells rest on: those tested on, those trained on."""
+    files: dict[DataFile, None] = {}
+    for cell in cells:
+        files[grid.evaluation(cell.target, cell.language)] = None
+    for run in runs_of(grid, cells):
+        target = run.target if isinstance(run, Run) else None
+        for splits in grid.training_files(run.intermediate, target).values():
+            files |= dict.fromkeys(file for own in splits.values() for file in own)
+    return list(files)
