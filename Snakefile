@@ -6,6 +6,8 @@
 #   snakemake status | plan | tables | preview     what is done; what is left and its cost; tables; tables of what is there
 #   snakemake power                                the smallest effects that the grid would detect
 #   snakemake submission                           every arm's predictions in the leaderboard's layout
+#   snakemake provenance                           is every link from tables to weights and rows whole?
+#   snakemake --report report.zip                  tables, figures and the explorer for others, one file
 #   snakemake rescore                              scores again from saved predictions, without a model
 import json
 import os
@@ -61,6 +63,9 @@ wildcard_constraints:
     language=r"[A-Za-z-]+",
 
 
+report: "report/workflow.rst"
+
+
 localrules:
     all,
     tables,
@@ -71,6 +76,7 @@ rule all:
     default_target: True
     input:
         W.table_files(),
+        W.report_files(),
         W.all_scores(),
         W.all_predictions(),
     message:

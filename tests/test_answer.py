@@ -121,7 +121,11 @@ def test_golden_bytes(folder, state):
         drop(grid, Cell("large", "mnli", "xnli", "fr", 2))
         run(grid, partial=True)
     written = sorted(Path(grid.paths.tables).iterdir())
-    assert {str(p) for p in written} == {*Wiring(grid).table_files(), f"{grid.paths.tables}/README.md"}
+    assert {str(p) for p in written} == {
+        *Wiring(grid).table_files(),
+        f"{grid.paths.tables}/README.md",
+        f"{grid.paths.tables}/manifest.json",
+    }
     for path in written:
         if path.stem.split("_")[0] not in ("main", "answer", "numbers", "contrasts", "README"):
             continue  # tests/test_tables.py

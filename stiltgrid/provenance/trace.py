@@ -12,16 +12,16 @@ A number's name is one of:
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from stiltgrid.analysis.contrast import Contrast, Place
 from stiltgrid.analysis.evidence import Evidence
 from stiltgrid.analysis.results import Question, questions
 from stiltgrid.artifacts import file_sha256
 from stiltgrid.errors import StiltgridError, nearest
-from stiltgrid.grid import Arm, Cell, DataFile, Run
+from stiltgrid.grid import Arm, Cell, DataFile, Grid, Run
 from stiltgrid.paper.findings import ZERO_SHOT, Finding, Findings, read_findings
 from stiltgrid.paper.numbers import headline_macros, name, numbers_tex
 from stiltgrid.paper.render import RENDERERS
@@ -109,10 +109,12 @@ class Tracer:
         table, *parts = plain.split("/")
         if (table == "main" or table.startswith("languages_")) and len(parts) == 3:
             return self._table_cell(table, *parts), f"{table}.csv"
+        close = get_close_matches(plain, [*macros, *self.by_name], n=1, cutoff=0.5)
         raise StiltgridError(
-            f"{asked!r}: no number of grid {self.grid.config.grid}; name a macro of numbers.tex, a comparison, or a table's "
-            f"cell (main/MODEL/INTERMEDIATE/TARGET, languages_TARGET/MODEL/INTERMEDIATE/LANGUAGE). "
-            f"{nearest(plain, [*macros, *self.by_name]).split(' allowed:')[0].removeprefix('allowed:').strip()[:400]}"
+            f"{asked!r}: no number of grid {self.grid.config.grid}"
+            + (f", did you mean {close[0]!r}?" if close else "")
+            + "; name a macro of numbers.tex, a comparison (gain/MODEL/INTERMEDIATE/TARGET/LANGUAGE), or a table's "
+            "cell (main/MODEL/INTERMEDIATE/TARGET, languages_TARGET/MODEL/INTERMEDIATE/LANGUAGE)"
         )
 
     def _macro(self, key: str, asked: str) -> Finding:
@@ -120,9 +122,7 @@ class Tracer:
         models = {"SmallGain": d.small, "LargeGain": d.large}
         stem = re.sub(r"(Interval|P)$", "", key)
         model = models.get(stem)
-        found = (
-            self.findings.find("gain", model, "", "") if model else self.findings.find("interaction", "", "", "")
-        )
+        found = self.findings.find("gain", model, "", "") if model else self.findings.find("interaction", "", "", "")
         if found is None:
             raise StiltgridError(f"{asked!r}: this grid has no headline, so the macro rests on nothing")
         return found
@@ -156,24 +156,30 @@ class Tracer:
         found, file = self.resolve(asked)
         if not found.estimated:
             raise StiltgridError(f"{asked!r}: has no value: {found.reason}")
-        contrast = self.questions[_key(found)].build().contrast
+        question = self.question(found)
+        if question is None:
+            raise StiltgridError(f"{asked!r}: the config does not ask this any more; estimate the contrasts again")
+        contrast = question.build().contrast
         result = Trace(asked, found, contrast)
-        result.cells = [
-            Cell(*place, seed) for place in contrast.coefficients for seed in self.grid.seeds(place.model, place.intermediate)
-        ]
-        result.links = [*self.table_links(file), self.value_link(found, contrast), *self.cells_links(result.cells, deep)]
+        seeds = self.grid.seeds
+        result.cells = [Cell(*p, seed) for p in contrast.coefficients for seed in seeds(p.model, p.intermediate)]
+        result.links = [*self.table_links(file), self.value_link(found, contrast)]
+        result.links += self.cells_links(result.cells, deep)
         return result
+
+    def question(self, found: Finding) -> Question | None:
+        """Return the question that a comparison answers; None if the config does not ask it any more."""
+        return self.questions.get(_key(found))
 
     def value_link(self, found: Finding, contrast: Contrast) -> Link:
         """Return the link of a comparison's value to the scores: the same sum of the same means."""
         what, path = f"value of {name(found)}", self.records.paths.contrasts
         if lacking := [p for p in contrast.coefficients if p not in self.scores]:
             return Link(what, path, f"rests on {lacking[0]}, of which the tidy table has not every seed")
-        total = contrast.constant + sum(
-            c * sum(map(Fraction, self.scores[p])) / len(self.scores[p]) for p, c in contrast.coefficients.items()
-        )
-        broken = "" if abs(float(total) - found.value) <= TOLERANCE else f"is {found.value}, the scores give {float(total)}"
-        return Link(what, path, broken)
+        means = {p: sum(map(Fraction, self.scores[p])) / len(self.scores[p]) for p in contrast.coefficients}
+        total = float(contrast.constant + sum(c * means[p] for p, c in contrast.coefficients.items()))
+        close = abs(total - found.value) <= TOLERANCE
+        return Link(what, path, "" if close else f"is {found.value}, the scores give {total}")
 
     def table_links(self, file: str) -> list[Link]:
         """Return the links of a printed file: it is as it was made, and what scores and contrasts give."""
@@ -182,10 +188,12 @@ class Tracer:
         def links() -> Iterator[Link]:
             if not path.exists():
                 raise StiltgridError("no such file; `snakemake tables` makes it")
-            made = self.records.json(path.parent / "manifest.json")["files"]
-            yield same("printed file", str(path), file_sha256(path), made.get(file), "its folder's manifest")
-            broken = "" if path.read_text(encoding="utf-8") == self._rendered(file) else "is not what the analysis gives"
-            yield Link("rendering of the analysis", str(path), broken)
+            made = self.records.json(path.parent / "manifest.json")
+            yield same("printed file", str(path), file_sha256(path), made["files"].get(file), "its folder's manifest")
+            for source, sha in made["inputs"].items():
+                yield same("what it was made from", str(path.parent), sha, file_sha256(source), source)
+            equal = path.read_text(encoding="utf-8") == self._rendered(file)
+            yield Link("rendering of the analysis", str(path), "" if equal else "is not what the analysis gives")
 
         return guarded("printed file", str(path), links)
 
@@ -216,14 +224,14 @@ def _key(found: Finding | Question) -> tuple[str, ...]:
     return found.kind, found.model, found.intermediate, found.target, found.language
 
 
-def runs_of(grid: Any, cells: list[Cell]) -> list[Run | Arm]:
+def runs_of(grid: Grid, cells: list[Cell]) -> list[Run | Arm]:
     """Return the checkpoints that cells rest on: target runs, then what these start from."""
     runs: Mapping[Run, None] = dict.fromkeys(cell.run for cell in cells)
     arms = dict.fromkeys(Arm(r.model, r.intermediate, r.seed) for r in runs if grid.arm_tasks[r.intermediate])
     return [*runs, *arms]
 
 
-def data_of(grid: Any, cells: list[Cell]) -> list[DataFile]:
+def data_of(grid: Grid, cells: list[Cell]) -> list[DataFile]:
     """Return the example files that cells rest on: those tested on, those trained on."""
     files: dict[DataFile, None] = {}
     for cell in cells:
