@@ -3,7 +3,7 @@
 check validates a config; gc removes predictions that nothing refers to, and weights that `storage` does not keep;
 memory prints what a model's training takes on each device; score-submission scores a folder of predictions in a
 leaderboard's layout (docs/submission.md); provenance prints what a printed
-number rests on (docs/provenance.md); reference prints the page of all keys.
+number rests on (docs/report.md); reference prints the page of all keys.
 """
 
 import sys
@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "provenance",
         help="what a printed number rests on",
         description="Print the files, recipes and commits that a printed number rests on, every link checked "
-        "(docs/provenance.md); without NAME, check the whole grid. Exit status 1 if a link is broken.",
+        "(docs/report.md); without NAME, check the whole grid. Exit status 1 if a link is broken.",
     )
     four.add_argument("name", nargs="?", help="macro, comparison or table cell, e.g. main/mt5-base/mnli/xnli")
     four.add_argument("--config", default="config.yaml", help="config file (default: config.yaml)")

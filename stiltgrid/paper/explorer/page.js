@@ -312,7 +312,7 @@ function content(row) {
   const about = metrics(row), code = DATA.axes.language[R.language[row]];
   const from = R.seed[row], to = R.seed[row + 1];
   const seeds = [...Array(to - from).keys()].map((k) => from + k);
-  const done = seeds.filter((k) => DATA.seeds.values[k].every((value) => value !== null));
+  const done = seeds.filter((k) => DATA.seeds.values[k].some((value) => value !== null));
   const parts = [];
   const baseline = DATA.axes.intermediate[R.intermediate[row]] === DATA.baseline;
   if (R.reason[row] !== null && DATA.reasons[R.reason[row]]) {
@@ -326,7 +326,8 @@ function content(row) {
   if (DATA.notes[R.note[row]]) parts.push(make("p", {className: "soft"}, `${DATA.notes[R.note[row]]}.`));
   if (done.length) {
     // a target's first metric is its score unless the config says otherwise: the strip shows that one
-    if (about.score === about.all[0]) parts.push(strip(row, done.map((k) => DATA.seeds.values[k][0])));
+    const main = done.map((k) => DATA.seeds.values[k][0]).filter((value) => value !== null);
+    if (about.score === about.all[0] && main.length) parts.push(strip(row, main));
     parts.push(make("h3", {}, "Seeds"));
     parts.push(plainTable(["seed", ...about.all, "examples", "recipe", "commit"], seeds.map((k) => {
       const run = DATA.seeds.run[k];
@@ -406,7 +407,7 @@ function buildHead() {
     if (column.short) button.setAttribute("aria-label", column.label);
     const cell = make("th", {scope: "col", className: [column.number ? "number" : "", column.extra ? "extra" : ""].join(" ").trim()}, button);
     cell.dataset.key = column.key;
-    cell.style.width = `${column.width}%`;
+    cell.style.setProperty("--width", `${column.width}%`);
     button.addEventListener("click", () => {
       // numbers first from the top: ascending, descending, then the grid's own order
       const down = Boolean(column.number);
