@@ -47,7 +47,7 @@ def _usable(path: Path, key: str, examples: list[Example], task: TaskRow, store:
     return reason
 
 
-def _code(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+def made_by(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the code that made a score: the earlier file's, if it says the same: what follows stays as it is."""
     try:
         earlier = read_json(path)
@@ -119,7 +119,7 @@ def score_languages(
             "model_digest": manifest["digest"],
             "data_fingerprint": read_json(sidecar(data[language]))["fingerprint"],
         }
-        record["code"] = _code(folder_of[language], record)
+        record["code"] = made_by(folder_of[language], record)
         results[language] = (record, statistics)
     for language, (record, statistics) in results.items():
         # killed between the two files, a job leaves no score rather than one beside statistics of another

@@ -4,9 +4,11 @@ import subprocess
 
 import pytest
 
+from stiltgrid.artifacts import write_json
 from stiltgrid.commit import VARIABLE, code, code_of, described
 from stiltgrid.examples import Example, write_examples
 from stiltgrid.provenance.records import parquet_record
+from stiltgrid.score_languages import made_by
 
 
 @pytest.fixture
@@ -48,3 +50,14 @@ def test_the_code_of_an_example_file_is_not_in_its_sidecar(tmp_path):
     sidecar = write_examples(tmp_path / "a.parquet", [Example("1", "1", {"a": "b"}, label="x")], {})
     assert "code" not in sidecar and "code" not in (tmp_path / "a.json").read_text()
     assert parquet_record(tmp_path / "a.parquet")["code"] == code()
+
+
+def test_a_score_that_says_the_same_keeps_the_code_that_made_it(tmp_path):
+    # so that a rescore by another commit changes no byte, and no table is made again
+    path, record = tmp_path / "de.json", {"value": 1.0}
+    assert made_by(path, record) == code()
+    write_json(path, record | {"code": {"commit": "a" * 40}})
+    assert made_by(path, record) == {"commit": "a" * 40}
+    assert made_by(path, {"value": 2.0}) == code()
+    path.write_text("{")
+    assert made_by(path, record) == code()
