@@ -17,6 +17,7 @@ from stiltgrid.paper.explorer.chains import settings
 from stiltgrid.paper.findings import Findings, tested
 from stiltgrid.paper.notes import model_title
 from stiltgrid.paper.render import markdown_text, pipe_table
+from stiltgrid.submission.export import parameter_count
 
 AUTHORS = "**To be written by the authors:**"
 Manifests = Mapping[Run | Arm, Mapping[str, Any]]
@@ -43,13 +44,10 @@ def _hours(manifest: Mapping[str, Any]) -> float:
 
 
 def _parameters(grid: Grid, model: str) -> str:
-    """Return a model's number of parameters, as its row declares it, else the size of its weights."""
-    cost = grid.config.models[model].cost
-    if cost is not None:
-        return f"{cost.parameters:,.0f}"
+    """Return a model's number of parameters, counted or declared."""
     path = Path(grid.paths.pretrained(model))
-    size = read_json(path).get("weights_bytes") if path.exists() else None
-    return "not declared" if size is None else f"not declared ({size / 1e6:,.1f} MB of weights)"
+    number, _ = parameter_count(grid, model, read_json(path) if path.exists() else {})
+    return "not known" if number is None else f"{number:,}"
 
 
 def models_table(grid: Grid, manifests: Manifests) -> list[str]:
