@@ -8,8 +8,9 @@ rightly and the first `WRONG` that it does not. Nobody picks them, and neighbour
 import hashlib
 import heapq
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 Place = tuple[str, str, str, str]
 """Model, intermediate, target, language."""
+Record = TypeVar("Record", Example, Prediction)
 SEED = 0
 CANDIDATES = 60
 RIGHT = WRONG = 3
@@ -124,6 +126,17 @@ def _rows(path: Path | str, columns: Sequence[str], places: Sequence[int]) -> li
     return [dict.fromkeys(columns) | row for row in table.take(list(places)).to_pylist()]
 
 
+def _columns(kind: type) -> list[str]:
+    """Return the columns that hold a record's attributes."""
+    return [field.name for field in fields(kind)]
+
+
+def _as(kind: type[Record], row: Mapping[str, Any]) -> Record:
+    """Return a row as a record: lists as tuples, the map of texts as a dictionary."""
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+    return kind(**values | ({"fields": dict(values["fields"] or ())} if "fields" in values else {}))
+
+
 def read_candidates(path: Path | str) -> list[tuple[int, Example]]:
     """Read the candidates of a test set with their places in the file.
 
@@ -140,12 +153,7 @@ def read_candidates(path: Path | str) -> list[tuple[int, Example]]:
     except (pa.ArrowInvalid, OSError) as error:
         raise StiltgridError(f"{path}: not a whole Parquet file ({error}); remove it and run again") from None
     places = candidates(ids)
-    found = []
-    for row in _rows(path, ("id", "group", "fields", "label", "words", "tags", "references", "starts"), places):
-        sequences = {
-            name: None if row[name] is None else tuple(row[name]) for name in ("words", "tags", "references", "starts")
-        }
-        found.append(Example(row["id"], row["group"], dict(row["fields"] or ()), row["label"], **sequences))
+    found = [_as(Example, row) for row in _rows(path, _columns(Example), places)]
     return list(zip(places, found, strict=True))
 
 
@@ -156,12 +164,11 @@ def read_said(path: Path | str, examples: Sequence[tuple[int, Example]]) -> list
         StiltgridError: if the file is missing, not whole, or answers other examples.
     """
     found = []
-    rows = _rows(path, ("id", "label", "tags", "text"), [place for place, _ in examples])
+    rows = _rows(path, _columns(Prediction), [place for place, _ in examples])
     for (place, example), row in zip(examples, rows, strict=True):
         if row["id"] != example.id:
             raise StiltgridError(f"{path}: row {place + 1} has id {row['id']!r}, expected {example.id!r}")
-        tags = None if row["tags"] is None else tuple(row["tags"])
-        found.append(Prediction(row["id"], label=row["label"], tags=tags, text=row["text"]))
+        found.append(_as(Prediction, row))
     return found
 
 
