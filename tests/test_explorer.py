@@ -307,8 +307,11 @@ def test_an_address_opens_filters_order_and_cell(opened):
         "Model: large",
         "Intermediate: 2 of 3",
     ]
-    browser.execute_script("location.hash = '#model=nobody&cell=no/such/cell/here'")
-    assert browser.execute_script("return new Promise(r => setTimeout(() => r(dialog.open), 50))") is False
+    still_open = browser.execute_async_script(
+        "const done = arguments[0]; addEventListener('hashchange', () => done(dialog.open), {once: true});"
+        "location.hash = '#model=nobody&cell=no/such/cell/here'"
+    )
+    assert still_open is False
     assert texts(browser, "#count") == ["42 of 42 cells"]
 
 

@@ -6,7 +6,9 @@ A number's name is one of:
 - a comparison, as `\stiltgridNumber` names it: `gain/mt5-xxl/mnli/xnli/zero-shot`, `score/mt5-base/none/xnli/de`,
   `interaction/mean/mean/zero-shot`; `mean` stands for what is averaged over;
 - a cell of a table: `main/MODEL/INTERMEDIATE/TARGET` and `languages_TARGET/MODEL/INTERMEDIATE/LANGUAGE`, with `avg` or
-  `avg-zero-shot` in the last place for the columns of averages.
+  `avg-zero-shot` in the last place for the columns of averages; `answer_table/ROW/COLUMN`, with `headline`, a target or
+  an intermediate, and a model or `difference`; of any other table `TABLE/MODEL/INTERMEDIATE/TARGET`, which rests on all
+  cells of these (`seeds/mt5-base/mnli/xnli`), and so without the last, or the last two.
 """
 
 import re
@@ -48,15 +50,15 @@ class Trace:
 
     Attributes:
         name: of the number, as asked.
-        found: the comparison that it is.
+        found: the comparison that it is; None for a number that is no comparison, such as a standard deviation.
         contrast: coefficients of cell means.
-        cells: the cells with a coefficient, every seed.
+        cells: the cells that it rests on, every seed.
         links: every link, each file's once.
     """
 
     name: str
-    found: Finding
-    contrast: Contrast
+    found: Finding | None
+    contrast: Contrast = field(default_factory=Contrast)
     cells: list[Cell] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
 
@@ -107,6 +109,8 @@ class Tracer:
         if plain in macros:
             return self._macro(macros[plain], asked), "numbers.tex"
         table, *parts = plain.split("/")
+        if table == "answer_table" and len(parts) == 2:
+            return self._answer_cell(*parts), "answer_table.csv"
         if (table == "main" or table.startswith("languages_")) and len(parts) == 3:
             return self._table_cell(table, *parts), f"{table}.csv"
         close = get_close_matches(plain, [*macros, *self.by_name], n=1, cutoff=0.5)
@@ -116,6 +120,31 @@ class Tracer:
             + "; name a macro of numbers.tex, a comparison (gain/MODEL/INTERMEDIATE/TARGET/LANGUAGE), or a table's "
             "cell (main/MODEL/INTERMEDIATE/TARGET, languages_TARGET/MODEL/INTERMEDIATE/LANGUAGE)"
         )
+
+    def _answer_cell(self, row: str, column: str) -> Finding:
+        config = self.grid.config
+        target, arm = (row, "") if row in config.targets else ("", row if row in config.intermediates else "")
+        rows, columns = ["headline", *config.targets, *config.intermediates], ["difference", *config.models]
+        for what, given, allowed in (("row", row, rows), ("column", column, columns)):
+            if given not in allowed:
+                raise StiltgridError(f"answer_table/{row}/{column}: no {what} {given!r}; {nearest(given, allowed)}")
+        difference = column == "difference"
+        found = self.findings.find("interaction" if difference else "gain", "" if difference else column, arm, target)
+        if found is None:
+            raise StiltgridError(f"answer_table/{row}/{column}: this grid asks for no such comparison")
+        return found
+
+    def _cells_of(self, asked: str) -> tuple[list[Cell], str] | None:
+        """Return the cells that a number of a table without comparisons is of, and the file; None: no such table."""
+        table, *parts = asked.strip().split("/")
+        if table == "main" or table == "answer_table" or table.startswith("languages_") or not 1 <= len(parts) <= 3:
+            return None
+        if not (Path(self.records.paths.tables) / f"{table}.csv").exists():
+            return None
+        cells = [c for c in self.grid.cells() if c[: len(parts)] == tuple(parts) and c in self.records.scores]
+        if not cells:
+            raise StiltgridError(f"{asked!r}: no cell that is done has this model, intermediate and target")
+        return cells, f"{table}.csv"
 
     def _macro(self, key: str, asked: str) -> Finding:
         d = self.declaration
@@ -153,6 +182,9 @@ class Tracer:
         Raises:
             StiltgridError: if there is no such number, or it has no value.
         """
+        if (whole := self._cells_of(asked)) is not None:
+            cells, file = whole
+            return Trace(asked, None, cells=cells, links=[*self.table_links(file), *self.cells_links(cells, deep)])
         found, file = self.resolve(asked)
         if not found.estimated:
             raise StiltgridError(f"{asked!r}: has no value: {found.reason}")

@@ -8,6 +8,7 @@ from stiltgrid.commit import described
 from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import Arm, Cell, Run
 from stiltgrid.paper.answer import confidence, equation, interval, points
+from stiltgrid.paper.findings import Finding
 from stiltgrid.paper.numbers import name
 from stiltgrid.paper.render import pipe_table
 from stiltgrid.provenance.links import Link
@@ -83,22 +84,28 @@ def chain(records: Records, cells: Sequence[Cell]) -> list[str]:
     return lines + _table(("examples", "fingerprint", "original files (SHA-256)", "commit"), rows)
 
 
+def _value(tracer: Tracer, found: Finding | None) -> str:
+    """Return a comparison's value with its interval, on one line."""
+    if found is None:
+        return "No comparison of means; it rests on the cells below."
+    signed = found.kind != "score"
+    between = interval(found.low, found.high) if signed else interval(found.low, found.high).replace("+", "")
+    tail = f", {equation(found.shown_p)}" if signed else ""
+    level = confidence(tracer.findings)
+    return f"`{name(found)}`: {points(found.value, signed=signed)}, {level} interval {between}{tail}."
+
+
 def trace_page(tracer: Tracer, trace: Trace) -> str:
     """Return what one number rests on, as Markdown."""
     found, records = trace.found, tracer.records
-    lines = [f"# {trace.name}", "", f"`{name(found)}`: {points(found.value, signed=found.kind != 'score')}"]
-    if found.kind == "score":
-        lines[-1] += f", {confidence(tracer.findings)} interval {interval(found.low, found.high).replace('+', '')}."
-    else:
-        lines[-1] += (
-            f", {confidence(tracer.findings)} interval {interval(found.low, found.high)}, {equation(found.shown_p)}."
-        )
-    lines += ["", *_broken(trace.links), "", f"## The sum of {len(trace.contrast.coefficients)} cell means", ""]
-    rows = [
-        (f"{'+' if c > 0 else '−'}{abs(c)}", str(place), str(len(tracer.scores.get(place, ()))))
-        for place, c in trace.contrast.coefficients.items()
-    ]
-    lines += _table(("weight", "model/intermediate/target/language", "seeds"), rows)
+    lines = [f"# {trace.name}", "", _value(tracer, found), "", *_broken(trace.links), ""]
+    if found is not None:
+        lines += [f"## The sum of {len(trace.contrast.coefficients)} cell means", ""]
+        rows = [
+            (f"{'+' if c > 0 else '−'}{abs(c)}", str(place), str(len(tracer.scores.get(place, ()))))
+            for place, c in trace.contrast.coefficients.items()
+        ]
+        lines += _table(("weight", "model/intermediate/target/language", "seeds"), rows)
     lines += chain(records, trace.cells)
     made = _made(lambda: records.json(Path(records.paths.tables) / "manifest.json"))
     lines += ["## Analysis", ""]

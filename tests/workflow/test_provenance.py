@@ -86,11 +86,9 @@ def test_every_link_holds_and_a_broken_one_is_named(here):
 
 def test_one_number_is_traced_to_weights_rows_and_commits(here):
     found = tracer()
-    for name, cells in (
-        ("gain/tiny/mnli/xnli/zero-shot", 2),
-        ("main/tiny/none/avg", 4),
-        ("languages_pos/tiny/mnli/fr", 1),
-    ):
+    numbers = {"gain/tiny/mnli/xnli/zero-shot": 2, "main/tiny/none/avg": 4, "languages_pos/tiny/mnli/fr": 1}
+    numbers |= {"answer_table/mnli/tiny": 4, "seeds/tiny/mnli/xnli": 2, "diagnostics/tiny": 8}
+    for name, cells in numbers.items():
         trace = found.trace(name)
         assert trace.broken == [] and len(trace.cells) == cells, name
     text = trace_page(found, found.trace("languages_xnli/tiny/mnli/de"))
