@@ -34,6 +34,7 @@ from stiltgrid.commit import code
 from stiltgrid.comparability import Agreement, cell_name, comparability, of_run, of_score
 from stiltgrid.diagnostics import DIAGNOSTICS
 from stiltgrid.errors import StiltgridError
+from stiltgrid.evaluated import evaluated_manifest
 from stiltgrid.grid import Arm, Cell, Grid, Run
 from stiltgrid.status import cell_states
 from stiltgrid.store import prediction_key
@@ -122,7 +123,7 @@ class _Manifests:
         arm = Arm(run.model, run.intermediate, run.seed)
         if self.grid.arm_tasks[run.intermediate] and arm not in self.arms:
             self.arms[arm] = read_json(self.grid.paths.arm(arm))
-        return read_json(self.grid.paths.checkpoint(run)), self.arms.get(arm)
+        return evaluated_manifest(self.grid, run), self.arms.get(arm)
 
 
 def collect(grid: Grid, *, partial: bool) -> "pd.DataFrame":

@@ -180,6 +180,21 @@ class Grid:
             for seed in self.seeds(model, arm)
         )
 
+    def retrieves(self, target: str) -> bool:
+        """Tell whether a target has no training set: its runs are evaluated straight from phase (ii)'s checkpoint."""
+        return self.tasks[target].kind == "retrieval"
+
+    @cached_property
+    def fine_tuned(self) -> tuple[Run, ...]:
+        """Every run that has a phase (iii): all but those of retrieval targets."""
+        return tuple(run for run in self.runs if not self.retrieves(run.target))
+
+    def evaluated(self, run: Run) -> str:
+        """Return the manifest of the model that predicts a run: phase (iii)'s, or what a retrieval is evaluated on."""
+        if self.retrieves(run.target):
+            return parent_manifest(self.paths, self, run.model, run.intermediate, run.seed)
+        return self.paths.checkpoint(run)
+
     @cached_property
     def arms(self) -> tuple[Arm, ...]:
         """Every phase (ii) run that some target needs."""

@@ -335,7 +335,7 @@ def test_the_csv_of_contrasts_has_a_row_a_comparison_and_no_nan(folder):
 
 def test_rows_in_any_order_give_the_same_tables(folder):
     grid = answered()
-    before = {p.name: p.read_bytes() for p in Path(grid.paths.tables).iterdir()}
+    before = {p.name: p.read_bytes() for p in Path(grid.paths.tables).iterdir() if p.name != "manifest.json"}
     frame = read_scores(grid.paths.scores).sample(frac=1, random_state=2)
     write_tables(grid, frame, "again", findings_of(grid))
     assert {p.name: p.read_bytes() for p in Path("again").iterdir()} == before

@@ -18,7 +18,8 @@ def files_of(grid: Grid) -> dict[str, dict[DataFile, None]]:
     """Return the example files that a grid's runs are trained, selected and tested on, by task, in the grid's order."""
     found: dict[str, dict[DataFile, None]] = {}
     for target in dict.fromkeys(run.target for run in grid.runs):
-        for splits in grid.training_files(None, target).values():
+        trained = {} if grid.retrieves(target) else grid.training_files(None, target)
+        for splits in trained.values():
             for files in splits.values():
                 found.setdefault(grid.tasks[target].name, {}).update(dict.fromkeys(files))
         tested = [grid.evaluation(target, language) for language in grid.languages(target)]

@@ -29,7 +29,9 @@ def read_manifests(grid: Grid) -> dict[Run | Arm, dict[str, Any]]:
     Raises:
         StiltgridError: if one is not whole.
     """
-    paths = {arm: grid.paths.arm(arm) for arm in grid.arms} | {run: grid.paths.checkpoint(run) for run in grid.runs}
+    paths = {arm: grid.paths.arm(arm) for arm in grid.arms} | {
+        run: grid.paths.checkpoint(run) for run in grid.fine_tuned
+    }
     return {run: read_json(path) for run, path in paths.items() if Path(path).exists()}
 
 
@@ -126,7 +128,7 @@ def checklist(grid: Grid, findings: Findings, manifests: Manifests) -> str:
         for model in config.models
         for arm in config.intermediates
     ]
-    missing = len(grid.arms) + len(grid.runs) - len(manifests)
+    missing = len(grid.arms) + len(grid.fine_tuned) - len(manifests)
     families = [f"{name}: {tested(name, findings)}" for name in FAMILIES if findings.family(name)]
     lines = [f"# Reproducibility of {markdown_text(config.title or config.grid)}", ""]
     lines += [
@@ -158,7 +160,7 @@ def checklist(grid: Grid, findings: Findings, manifests: Manifests) -> str:
         "",
         "## C3. Statistics",
         "",
-        f"- Fine-tuned target models: {len(grid.runs)}; intermediate checkpoints: {len(grid.arms)}; cells: "
+        f"- Fine-tuned target models: {len(grid.fine_tuned)}; intermediate checkpoints: {len(grid.arms)}; cells: "
         f"{sum(1 for _ in grid.cells())}. Every run counts, those that learned nothing among them.",
         f"- Scores are means over seeds; intervals are {100 * (1 - d.alpha):g} % intervals of test examples, resampled "
         f"by cluster ({d.replicates} draws), and of seeds (docs/analysis.md).",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stiltgrid.artifacts import read_json
 from stiltgrid.collect import read_scores
 from stiltgrid.errors import StiltgridError
+from stiltgrid.evaluated import evaluated_manifest
 from stiltgrid.examples import sidecar
 from stiltgrid.grid import Arm, Cell, Grid, Run, folder
 from stiltgrid.predictions import read_metadata
@@ -65,6 +66,13 @@ class Records:
     def checkpoint(self, run: Run | Arm) -> dict[str, Any]:
         """Return a checkpoint's manifest."""
         return self.json(self.manifest(run))
+
+    def evaluated(self, run: Run) -> dict[str, Any]:
+        """Return the manifest of the model that predicts a run, as predictions and scores know it."""
+        key = f"evaluated {run}"
+        if key not in self._read:
+            self._read[key] = evaluated_manifest(self.grid, run)
+        return self._read[key]
 
     def manifest(self, run: Run | Arm) -> str:
         """Return where a checkpoint's manifest lies."""

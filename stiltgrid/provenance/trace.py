@@ -24,10 +24,10 @@ from stiltgrid.analysis.results import Question, questions
 from stiltgrid.artifacts import file_sha256
 from stiltgrid.errors import StiltgridError, nearest
 from stiltgrid.grid import Arm, Cell, DataFile, Grid, Run
+from stiltgrid.paper.built import built_tables
 from stiltgrid.paper.findings import ZERO_SHOT, Finding, Findings, read_findings
 from stiltgrid.paper.numbers import headline_macros, name, numbers_tex
 from stiltgrid.paper.render import RENDERERS
-from stiltgrid.paper.tables import tables
 from stiltgrid.provenance.links import (
     TOLERANCE,
     Link,
@@ -233,7 +233,7 @@ class Tracer:
         if file == "numbers.tex":
             return numbers_tex(self.findings)
         stem, suffix = Path(file).stem, Path(file).suffix
-        for table in tables(self.grid, self.records.frame, self.findings):
+        for table in built_tables(self.grid, self.records.frame, self.findings):
             if table.name == stem:
                 return RENDERERS[suffix](table)
         raise StiltgridError(f"{file}: no table of this grid")
@@ -260,7 +260,7 @@ def runs_of(grid: Grid, cells: list[Cell]) -> list[Run | Arm]:
     """Return the checkpoints that cells rest on: target runs, then what these start from."""
     runs: Mapping[Run, None] = dict.fromkeys(cell.run for cell in cells)
     arms = dict.fromkeys(Arm(r.model, r.intermediate, r.seed) for r in runs if grid.arm_tasks[r.intermediate])
-    return [*runs, *arms]
+    return [*(run for run in runs if not grid.retrieves(run.target)), *arms]
 
 
 def data_of(grid: Grid, cells: list[Cell]) -> list[DataFile]:

@@ -11,11 +11,11 @@ from stiltgrid.artifacts import write_text
 from stiltgrid.collect import read_scores
 from stiltgrid.config import load
 from stiltgrid.grid import Grid
+from stiltgrid.paper.built import built_tables
 from stiltgrid.paper.data_card import data_card
 from stiltgrid.paper.findings import read_findings
 from stiltgrid.paper.html_tables import html
 from stiltgrid.paper.reproducibility import checklist, read_manifests
-from stiltgrid.paper.tables import tables
 from stiltgrid.scripting import parser, run_main
 
 EXAMPLES = "python workflow/scripts/report_pages.py --config config/demo.yaml"
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None) -> None:
     folder = Path(args.out or grid.paths.report)
     frame = read_scores(args.scores or grid.paths.scores)
     findings = read_findings(grid, args.contrasts or Path(grid.paths.contrasts).parent)
-    pages = {f"tables/{table.name}.html": html(table) for table in tables(grid, frame, findings)}
+    pages = {f"tables/{table.name}.html": html(table) for table in built_tables(grid, frame, findings)}
     pages["reproducibility.md"] = checklist(grid, findings, read_manifests(grid))
     pages["data_card.md"] = data_card(grid)
     for name, text in pages.items():

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stiltgrid.artifacts import read_json
+from stiltgrid.evaluated import evaluated_manifest
 from stiltgrid.grid import Grid, Run, parent_manifest
 
 Settings = tuple[tuple[str, str], ...]
@@ -86,9 +87,9 @@ def read_chains(grid: Grid) -> dict[Run, Chain]:
 
     found = {}
     for run in grid.runs:
-        own = manifest(grid.paths.checkpoint(run))
-        if not own:
+        if not Path(grid.evaluated(run)).exists():
             continue
+        own = evaluated_manifest(grid, run)
         start = manifest(grid.paths.pretrained(run.model))
         has_arm = bool(grid.arm_tasks[run.intermediate])
         arm = manifest(parent_manifest(grid.paths, grid, run.model, run.intermediate, run.seed)) if has_arm else {}
