@@ -73,6 +73,18 @@ def test_written_answers_are_judged_by_the_tasks_rules_and_texts_not_at_all():
     assert tagged == [Shown(0, ["DET", "VERB"], False)]
 
 
+def test_a_withheld_answer_is_shown_as_none_and_choices_are_texts():
+    squad, csqa = task("intermediate/squad_v2"), task("intermediate/csqa")
+    fields = {"context": "in the house", "question": "q"}
+    none = [(0, Example("0", "g", fields, references=(), starts=()))]
+    said = Prediction("0", text="house", no_answer=2.0)
+    assert choose(squad, "en", none, [said]) == [Shown(0, "", True)]
+    assert described(none[0][1])["gold"] == []
+    choice = Example("0", "g", {"question": "q"}, label="1", choices=("bread", "stone"))
+    assert dict(described(choice)["fields"])["choice 1"] == "stone"
+    assert choose(csqa, "en", [(0, choice)], [Prediction("0", label="1")]) == [Shown(0, "1", True)]
+
+
 def test_a_long_context_is_cut_around_its_answer():
     text = "x" * 2000 + "needle" + "y" * 2000
     about = described(Example("0", "g", {"context": text, "question": "q"}, references=("needle",), starts=(2000,)))

@@ -53,7 +53,7 @@ function exampleBox(k, code) {
     list.append(make("dt", {}, "words, gold tags, wrong tags"), make("dd", {dir: "auto", lang: code}, make("div", {className: "words"}, ...words)));
   } else {
     for (const [name, text] of example.fields) list.append(make("dt", {}, name.replaceAll("_", " ")), make("dd", {lang: code, dir: "auto"}, text));
-    list.append(make("dt", {}, "gold"), make("dd", {lang: code, dir: "auto"}, example.gold.join(" | ")));
+    list.append(make("dt", {}, "gold"), make("dd", {lang: code, dir: "auto"}, example.gold.join(" | ") || "(no answer)"));
     // a model may answer in any language
     list.append(make("dt", {}, "predicted"), make("dd", {dir: "auto", className: right === null ? "" : right ? "right" : "wrong"}, said || "(empty)"));
   }

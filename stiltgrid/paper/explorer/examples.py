@@ -103,7 +103,8 @@ def choose(
         right = judge(task, language, example, answer)
         if left[right]:
             left[right] -= 1
-            single = answer.label if answer.text is None else answer.text
+            withheld = answer.no_answer is not None and answer.no_answer > 0
+            single = answer.label if answer.text is None else "" if withheld else answer.text
             shown.append(Shown(place, list(answer.tags) if answer.tags is not None else single or "", right))
     return shown
 
@@ -188,6 +189,7 @@ def described(example: Example) -> dict[str, Any]:
         return about | {"words": list(example.words), "tags": list(example.tags or ())}
     answer = example.starts[0] if example.starts else 0
     about["fields"] = [[name, _cut(text, answer if name == "context" else 0)] for name, text in example.fields.items()]
+    about["fields"] += [[f"choice {k}", _cut(text)] for k, text in enumerate(example.choices or ())]
     gold = example.references if example.references is not None else (example.label or "",)
     return about | {"gold": [_cut(text) for text in dict.fromkeys(gold)]}
 
