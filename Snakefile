@@ -6,6 +6,8 @@
 #   snakemake --profile slurm                      on a SLURM cluster
 #   snakemake status | plan | tables | preview     what is done; what is left and its cost; tables; tables of what is there
 #   snakemake power                                the smallest effects that the grid would detect
+#   snakemake baselines                            what trivial answers score on the targets
+#   snakemake layers                               what every layer of each encoder scores on the retrieval targets
 #   snakemake submission                           every arm's predictions in the leaderboard's layout
 #   snakemake provenance                           is every link from tables to weights and rows whole?
 #   snakemake --report report.zip                  tables, figures and the explorer for others, one file
@@ -105,6 +107,8 @@ include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/predict.smk"
 include: "rules/score.smk"
+include: "rules/retrieval.smk"
+include: "rules/baselines.smk"
 include: "rules/submission.smk"
 include: "rules/analysis.smk"
 include: "rules/paper.smk"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from stiltgrid.hub.repository import applies, dataset_of
 from stiltgrid.intermediates import training_tasks
-from stiltgrid.schema import Config, Source
+from stiltgrid.schema import Config, ResolvedRetrieval, Source
 from stiltgrid.tasks.registry import Decoding, TaskRow, task
 
 BASELINE = "none"
@@ -223,14 +223,23 @@ class Grid:
                         for language in self.languages(target):
                             yield Cell(model, arm, target, language, seed)
 
-    def decoding(self, target: str, model: str | None = None) -> Decoding | None:
-        """Return how answers to a target are written: the task's way, with the target's own keys; None: they are not.
+    def retrieval(self, target: str, model: str) -> ResolvedRetrieval:
+        """Return how a model's sentences are embedded and searched: the defaults, the model's keys, the target's."""
+        layers = (self.config.models[model].retrieval, self.config.targets[target].retrieval)
+        return ResolvedRetrieval(**{k: v for row in layers for k, v in row.model_dump(exclude_unset=True).items()})
+
+    def decoding(self, target: str, model: str | None = None) -> Decoding | ResolvedRetrieval | None:
+        """Return how a target is answered, where that is no part of a training: written, or retrieved; else None.
+
+        Answers are written in the task's way, with the target's own keys; sentences are retrieved as `retrieval` says.
 
         Args:
             target: the target.
             model: whose answers; those of an encoder with heads are never written. None: a text2text model's.
         """
         row = self.tasks[target]
+        if model is not None and self.retrieves(target):
+            return self.retrieval(target, model)
         if row.kind not in ("span", "generation"):
             return None
         if model is not None and self.config.models[model].family != "text2text":
@@ -246,8 +255,10 @@ class Grid:
 
         Args:
             intermediate: the arm, for phase (ii); ignored where `target` is given.
-            target: the target, for phase (iii), else None.
+            target: the target, for phase (iii), else None. A retrieval target has no files.
         """
+        if target is not None and self.retrieves(target):
+            return {}
         if target is not None:
             row = self.config.targets[target]
             pairs = [(self.tasks[target].name, row.source_language)]

@@ -251,8 +251,12 @@ class _Costs:
         rows = self.rows(self.grid.evaluation(cell.target, cell.language))
         if rows is None:
             return Estimate(None, "unknown")
-        limit = training_recipe(self.grid, cell.model, cell.intermediate, cell.target, cell.seed)["training"]
-        return self._estimate(cell.model, 2 * self._tokens(cell.model, limit["max_input_length"]) * rows)
+        if self.grid.retrieves(cell.target):
+            limit = self.grid.retrieval(cell.target, cell.model).max_input_length
+            # as far as the layer; each row is counted as if it had both sides, as Tatoeba's have
+            return self._estimate(cell.model, 4 * self._tokens(cell.model, limit) * rows)
+        training = training_recipe(self.grid, cell.model, cell.intermediate, cell.target, cell.seed)["training"]
+        return self._estimate(cell.model, 2 * self._tokens(cell.model, training["max_input_length"]) * rows)
 
     def disk(self, model: str, arms: int, runs: int, left: int) -> Disk:
         """Return a model's disk line.
@@ -266,7 +270,8 @@ class _Costs:
         row = self.grid.config.models[model]
         pretrained = _manifest(self.grid.paths.pretrained(model)) or {}
         parameters = row.cost.parameters if row.cost else pretrained.get("parameters")
-        arm, target = next(iter(self.grid.config.intermediates)), next(iter(self.grid.config.targets))
+        arm = next(iter(self.grid.config.intermediates))
+        target = next((name for name in self.grid.config.targets if not self.grid.retrieves(name)), None)
         training = training_recipe(self.grid, model, arm, target, 1)["training"]
         trained = parameters
         if row.lora is not None:
@@ -322,7 +327,7 @@ def plan(grid: Grid, states: dict[Cell, State] | None = None) -> Plan:
     states = cell_states(grid) if states is None else states
     costs, paths, models = _Costs(grid), grid.paths, list(grid.config.models)
     arms = {a: _present(grid, paths.arm(a), a.model, a.intermediate, None, a.seed) for a in grid.arms}
-    runs = {run: _present(grid, paths.checkpoint(run), *run) for run in grid.runs}
+    runs = {run: _present(grid, paths.checkpoint(run), *run) for run in grid.fine_tuned}
     again = _trained_again(grid, arms, runs)
     for arm, manifest in arms.items():
         if manifest:
@@ -349,7 +354,7 @@ def plan(grid: Grid, states: dict[Cell, State] | None = None) -> Plan:
     for run in runs:
         files |= {f for s in grid.training_files(None, run.target).values() for group in s.values() for f in group}
     prepared = sum(Path(paths.data(f)).exists() and _manifest(str(sidecar(paths.data(f)))) is not None for f in files)
-    needed = [model for model in models if any(run.model == model for run in runs)]
+    needed = [model for model in models if any(run.model == model for run in grid.runs)]
     lines = [
         Line("pretrained", "", len(needed), sum(_manifest(paths.pretrained(m)) is not None for m in needed)),
         Line("data", "", len(files), prepared),
@@ -409,7 +414,7 @@ def longest_run(grid: Grid, model: str) -> tuple[str, float] | None:
     for arm in grid.arms:
         if arm.model == model and arm.seed == 1:
             found[f"phase ii, {arm.intermediate}"] = costs.tokens(model, arm.intermediate, None, 1)
-    for run in grid.runs:
+    for run in grid.fine_tuned:
         if run.model == model and run.seed == 1:
             found[f"phase iii, {run.target}"] = costs.tokens(model, run.intermediate, run.target, 1)
     known = {what: tokens for what, tokens in found.items() if tokens}

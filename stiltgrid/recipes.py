@@ -80,6 +80,8 @@ def training_recipe(grid: Grid, model: str, intermediate: str, target: str | Non
     """
     config: Config = grid.config
     row = config.models[model]
+    if target is not None and grid.retrieves(target):
+        raise StiltgridError(f"targets.{target}: {grid.tasks[target].name} has no training set; it is only evaluated")
     if target is not None:
         last, where, names = config.targets[target].training, f"targets.{target}", [grid.tasks[target].name]
     else:
@@ -133,10 +135,18 @@ def pretrained_recipe(grid: Grid, model: str) -> dict[str, Any]:
     return {"source": row.source, "revision": row.revision, "family": row.family}
 
 
-def prediction_recipe(grid: Grid, target: str) -> dict[str, Any]:
-    """Return what, beside the checkpoint, determines a target's predictions: versions, task and split."""
+def prediction_recipe(grid: Grid, target: str, model: str | None = None) -> dict[str, Any]:
+    """Return what, beside the checkpoint, determines a target's predictions: versions, task and split.
+
+    Args:
+        grid: the expanded config.
+        target: the target.
+        model: of a retrieval target, which is embedded and searched as the model's row says.
+    """
     split = grid.config.targets[target].eval_split
     about = {"version": [PREDICTION_VERSION, formulations.VERSION], "task": grid.tasks[target].name, "split": split}
+    if model is not None and grid.retrieves(target):
+        return about | {"retrieval": grid.retrieval(target, model).model_dump()}
     decoding = grid.decoding(target)
     return about if decoding is None else about | {"decoding": decoding.model_dump()}
 

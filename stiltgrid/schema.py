@@ -73,6 +73,34 @@ def _partial(block: type[Block], name: str) -> type[Block]:
 TrainingOverride = _partial(Training, "TrainingOverride")
 
 
+class Retrieval(Block):
+    """How retrieval targets are embedded and searched: these defaults, then the model's keys, then the target's."""
+
+    layer: int | None = Field(
+        None,
+        ge=0,
+        description="hidden states of this layer, 0 being the embeddings; null: seven twelfths of the encoder's depth, "
+        "rounded (14 of 24, which XTREME takes for XLM-R Large, 7 of 12)",
+    )
+    pooling: Literal["mean", "first"] = Field("mean", description="mean of a sentence's tokens, or its first one")
+    special_tokens: bool = Field(True, description="does the mean take in what the vocabulary puts around a sentence?")
+    max_input_length: int = Field(256, ge=8, description="input tokens of a sentence; longer ones are cut at the end")
+    neighbours: int = Field(4, ge=1, description="mining: neighbours that a margin is taken over")
+    seed: int = Field(1, ge=0, description="mining on dev: of the two halves whose thresholds are tuned on each other")
+
+
+RetrievalOverride = _partial(Retrieval, "RetrievalOverride")
+
+RETRIEVAL_VERSION = 1
+"""Raise when embedding or search change in a way that changes predictions."""
+
+
+class ResolvedRetrieval(Retrieval):
+    """A run's settings, all layers of the config merged: part of its predictions' identity."""
+
+    version: int = RETRIEVAL_VERSION
+
+
 class Execution(Block):
     """How a run is carried out: changes its speed and memory, not its result, and is not part of its identity."""
 
@@ -171,6 +199,9 @@ class Model(Block):
     )
     training: TrainingOverride = Field(default_factory=TrainingOverride, description="hyperparameters of this model")
     lora: Lora | None = Field(None, description="train adapters only; null: all weights. A column of its own")
+    retrieval: RetrievalOverride = Field(
+        default_factory=RetrievalOverride, description="how this model's sentences are embedded and searched"
+    )
     execution: Execution = Field(default_factory=Execution)
     resources: Resources = Field(default_factory=Resources)
     cost: Cost | None = Field(None, description="for `plan`")
@@ -239,6 +270,9 @@ class Target(Block):
     training: TrainingOverride = Field(default_factory=TrainingOverride, description="hyperparameters of this target")
     decoding: DecodingOverride = Field(
         default_factory=DecodingOverride, description="text2text question answering and generation: how text is written"
+    )
+    retrieval: RetrievalOverride = Field(
+        default_factory=RetrievalOverride, description="retrieval targets: how sentences are embedded and searched"
     )
     title: str | None = Field(None, description="name in tables; null: the task's title")
 
@@ -440,7 +474,7 @@ def blocks() -> list[type[Block]]:
 
     def visit(annotation: Any) -> None:
         if isinstance(annotation, type) and issubclass(annotation, Block):
-            shown = Training if annotation is TrainingOverride else annotation
+            shown = {TrainingOverride: Training, RetrievalOverride: Retrieval}.get(annotation, annotation)
             if shown not in found:
                 found.append(shown)
                 for info in shown.model_fields.values():

@@ -158,6 +158,17 @@ class _Runs:
             return replace(broken, stage=start.stage)
         return self._begun(folder(path), start, f"phase (ii) {intermediate} seed{seed}: ")
 
+    def _retrieved(
+        self, run: Run, path: str, found: dict[str, Any] | None, start: State
+    ) -> tuple[State, str | None, bool]:
+        """State of a run that is evaluated with its parent: once that is there, nothing is left to train."""
+        if found is None or (run.model, run.intermediate, run.seed) in self.outdated:
+            return start, None, False
+        if gone(Path(folder(path))):
+            again = State("missing", "pretrained", f"{folder(path)}/weights: removed; to be trained again")
+            return again, found.get("digest"), True
+        return State("missing", "trained"), found.get("digest"), True
+
     @staticmethod
     def _begun(place: str, start: State, what: str) -> State:
         """State of a training run without a manifest."""
@@ -178,9 +189,11 @@ class _Runs:
 
         They cannot if the checkpoint is damaged, or it or the one before it is of another recipe.
         """
-        path = self.paths.checkpoint(run)
+        path = self.grid.evaluated(run)
         found, broken = _manifest(path)
         start = self.parent(run)
+        if self.grid.retrieves(run.target):
+            return self._retrieved(run, path, found, start)
         if found is not None:
             change = recipe_difference(found, training_recipe(self.grid, *run))
             if change:

@@ -106,8 +106,8 @@ class Storage:
         return self.grid.config.models[model].storage
 
     def folder(self, run: Run | Arm) -> Path:
-        """Return a run's folder."""
-        path = self.paths.checkpoint(run) if isinstance(run, Run) else self.paths.arm(run)
+        """Return the folder of a run's checkpoint; a retrieval's is phase (ii)'s, or the pretrained model's."""
+        path = self.grid.evaluated(run) if isinstance(run, Run) else self.paths.arm(run)
         return Path(path).parent
 
     @cached_property
@@ -151,6 +151,8 @@ class Storage:
 
     def must_train(self, run: Run) -> bool:
         """Tell whether a target run is to be trained, for the first time, anew, or again for its weights."""
+        if self.grid.retrieves(run.target):
+            return False
         manifest = record(self.folder(run))
         if manifest is None:
             return True
@@ -179,7 +181,11 @@ class Storage:
         """Tell whether anything still asks for a finished run's weights."""
         if isinstance(run, Run):
             return bool(self.lacking(run))
-        return any(self.must_train(child) for child in self.children.get(run, ()))
+        return any(self.asks(child) for child in self.children.get(run, ()))
+
+    def asks(self, child: Run) -> bool:
+        """Tell whether a run still asks for the weights of phase (ii): to start from them, or to retrieve with them."""
+        return bool(self.lacking(child)) if self.grid.retrieves(child.target) else self.must_train(child)
 
     def again(self, run: Run | Arm) -> str | None:
         """Return the note that makes Snakemake train a run again: its weights were removed and are needed; else None.
@@ -194,7 +200,8 @@ class Storage:
         policy = self.policy(run.model)
         if policy == "all" or self.must_train(run) or self.lacking(run, whole=True):
             return
-        yield self.folder(run)
+        if not self.grid.retrieves(run.target):
+            yield self.folder(run)
         if policy == "none" and self._has_arm(run):
             arm = Arm(run.model, run.intermediate, run.seed)
             children = self.children[arm]

@@ -3,8 +3,8 @@
 from stiltgrid.tasks.registry import TaskRow
 
 FORMULATIONS: dict[str, frozenset[str]] = {
-    "text2text": frozenset({"classification", "ranking", "tagging", "span", "choice", "generation"}),
-    "heads": frozenset({"classification", "ranking", "tagging", "span", "choice"}),
+    "text2text": frozenset({"classification", "ranking", "tagging", "span", "choice", "generation", "retrieval"}),
+    "heads": frozenset({"classification", "ranking", "tagging", "span", "choice", "retrieval"}),
 }
 WHY = {("heads", "generation"): "an encoder with heads cannot write text; use the text2text family"}
 

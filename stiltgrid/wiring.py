@@ -14,7 +14,7 @@ from stiltgrid.examples import sidecar
 from stiltgrid.grid import Arm, Cell, DataFile, Grid, Paths, Run, parent_manifest
 from stiltgrid.readers.archive import contents_of, is_archive, manifest_of, plain, unpacked_folder
 from stiltgrid.readers.files import source_paths
-from stiltgrid.recipes import data_recipe, pretrained_recipe, scoring_recipe, training_recipe
+from stiltgrid.recipes import data_recipe, prediction_recipe, pretrained_recipe, scoring_recipe, training_recipe
 from stiltgrid.score_languages import statistics_file
 from stiltgrid.storage import Storage
 from stiltgrid.tasks.added import code_of
@@ -229,6 +229,43 @@ class Wiring:
     def checkpoint(self, target: str) -> str:
         """A target checkpoint's manifest, with wildcards left open."""
         return self.paths.checkpoint(Run("{model}", "{intermediate}", target, "{seed}"))  # type: ignore[arg-type]
+
+    def evaluated(self, target: str) -> str | Callable[[Wildcards], str]:
+        """The manifest that a target's predictions rest on; of a retrieval target it depends on the arm."""
+        if not self.grid.retrieves(target):
+            return self.checkpoint(target)
+        return lambda w: self.grid.evaluated(Run(w.model, w.intermediate, target, int(w.seed)))
+
+    def prediction_params(self, target: str) -> dict[str, Any] | Callable[[Wildcards], dict[str, Any]]:
+        """What, beside the checkpoint, determines a target's predictions; a retrieval's depends on the model."""
+        if not self.grid.retrieves(target):
+            return prediction_recipe(self.grid, target)
+        return lambda w: prediction_recipe(self.grid, target, w.model)
+
+    @cached_property
+    def retrieved(self) -> tuple[str, ...]:
+        """The retrieval targets of which at least one run is not excluded."""
+        return tuple(target for target in self.running if self.grid.retrieves(target))
+
+    def layer_file(self, target: str) -> str:
+        """Scores by layer of one run of a retrieval target, with wildcards left open."""
+        return f"{self.paths.root}/layers/{{model}}/{{intermediate}}/{target}/seed{{seed}}.csv"
+
+    def layer_files(self) -> list[str]:
+        """Scores by layer of every run of a retrieval target; a pretrained model's are the same for every seed."""
+        return [
+            self.layer_file(run.target).format(model=run.model, intermediate=run.intermediate, seed=run.seed)
+            for run in self.grid.runs
+            if run.target in self.retrieved and (self.grid.arm_tasks[run.intermediate] or run.seed == 1)
+        ]
+
+    def baseline_inputs(self) -> list[str]:
+        """Sidecars of the training and evaluation rows of every target that has a training set."""
+        found: dict[str, None] = {}
+        for target in self.running:
+            for splits in self.grid.training_files(None, target).values():
+                found |= dict.fromkeys([*self.sidecars(splits["train"]), *self.gold(target)])
+        return list(found)
 
     def arm(self) -> str:
         """An intermediate checkpoint's manifest, with wildcards left open."""

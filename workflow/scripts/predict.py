@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from stiltgrid.artifacts import read_json
 from stiltgrid.config import load
 from stiltgrid.errors import StiltgridError, nearest
+from stiltgrid.evaluated import evaluated_manifest
 from stiltgrid.failures import noting_failure
 from stiltgrid.grid import Cell, Grid, Run
 from stiltgrid.predict_languages import Predict, predict_languages
@@ -27,6 +27,8 @@ python workflow/scripts/predict.py ... --recompute de        # throw the stored 
 
 def loader(grid: Grid, run: Run) -> Callable[[], Predict]:
     """Return a function that loads the run's model and returns its predict function."""
+    if grid.retrieves(run.target):
+        return lambda: retrieving(grid, run)
 
     def load_model() -> Predict:
         from stiltgrid.predict import Predictor
@@ -49,6 +51,22 @@ def loader(grid: Grid, run: Run) -> Callable[[], Predict]:
     return load_model
 
 
+def retrieving(grid: Grid, run: Run) -> Predict:
+    """Return the predict function of a retrieval target, its model loaded."""
+    from stiltgrid.retrieve.answer import retriever
+
+    execution = grid.config.models[run.model].execution
+    return retriever(
+        Path(grid.evaluated(run)).parent,
+        Path(grid.paths.pretrained(run.model)).parent,
+        grid.tasks[run.target],
+        grid.retrieval(run.target, run.model),
+        batch_size=execution.predict_batch_size,
+        threads=execution.threads,
+        progress=reporter,
+    )
+
+
 def main(argv: Sequence[str] | None) -> None:
     """Predict one run."""
     options = parser(__doc__, EXAMPLES)
@@ -68,10 +86,10 @@ def main(argv: Sequence[str] | None) -> None:
     outputs = {x: Path(grid.paths.prediction(Cell(*run[:3], x, run.seed))) for x in languages}
     data = {x: Path(grid.paths.data(grid.evaluation(run.target, x))) for x in languages}
     if args.recompute:
-        check_there(Path(grid.paths.checkpoint(run)).parent)  # before any stored prediction is thrown away
+        check_there(Path(grid.evaluated(run)).parent)  # before any stored prediction is thrown away
     with noting_failure(outputs[languages[0]].parent):
         report = predict_languages(
-            read_json(grid.paths.checkpoint(run)),
+            evaluated_manifest(grid, run),
             grid.tasks[run.target],
             data,
             outputs,
