@@ -21,8 +21,6 @@ from stiltgrid.grid import Cell, Run
 from stiltgrid.status import recipe_difference
 from stiltgrid.storage import digests
 
-COLUMN = ("tasks", "formulation", "source_language")
-"""Keys of a recipe that models of one column share; hyperparameters may be each model's own."""
 RETRAIN = "retrain the one that is stale"
 RESCORE = "remove the older one's score and run again"
 
@@ -42,8 +40,11 @@ def without_seed(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def column_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a recipe that all models of a column must share."""
-    return {key: recipe.get(key) for key in COLUMN}
+    """Return the part of a recipe that all models of a column must share; hyperparameters may be each model's own."""
+    formulation = recipe.get("formulation") or {}
+    # which tasks share a head is a matter of encoders alone
+    shared = {key: formulation.get(key) for key in ("version", "tasks")}
+    return {key: recipe.get(key) for key in ("tasks", "source_language")} | {"formulation": shared}
 
 
 def cell_name(cell: Cell) -> str:

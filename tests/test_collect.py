@@ -6,6 +6,7 @@ import pytest
 
 from stiltgrid.artifacts import digest, read_json, write_json
 from stiltgrid.collect import COLUMNS, collect, comparability, read_scores, write_scores
+from stiltgrid.comparability import column_of
 from stiltgrid.config import validate
 from stiltgrid.diagnostics import DIAGNOSTICS
 from stiltgrid.errors import StiltgridError
@@ -317,6 +318,17 @@ def test_comparability_ignores_the_seed_and_nothing_else(grid):
     assert comparability(one) == comparability(two)
     other = {**one, "training": {**one["training"], "learning_rate": 1.0}}
     assert comparability(one) != comparability(other)
+
+
+def test_models_of_two_families_are_one_column(grid):
+    arms = {"none": {}, "both": {"tasks": ["mnli", "anli"]}}
+    models = {"encoder": {"source": "demo:base", "family": "heads"}, "mt5": {"source": "demo:base"}}
+    mixed = small_grid(models=models, intermediates=arms)
+    encoder, mt5 = (training_recipe(mixed, model, "both", None, 1) for model in models)
+    assert encoder["formulation"] != mt5["formulation"]  # a shared head is a matter of encoders alone
+    assert column_of(encoder) == column_of(mt5)
+    other = {**mt5, "formulation": {**mt5["formulation"], "version": 0}}
+    assert column_of(other) != column_of(mt5)
 
 
 def test_a_metric_without_a_value_is_nan(grid):
