@@ -1,9 +1,9 @@
 """`stiltgrid`: what is asked of a grid outside of Snakemake.
 
 check validates a config; gc removes predictions that nothing refers to, and weights that `storage` does not keep;
-memory prints what a model's training takes on each device; score-submission scores a folder of predictions in a
-leaderboard's layout (docs/submission.md); provenance prints what a printed
-number rests on (docs/report.md); reference prints the page of all keys.
+memory prints what a model's training takes on each device; safetensors writes a model folder's old weights anew;
+score-submission scores a folder of predictions in a leaderboard's layout (docs/submission.md); provenance prints what a
+printed number rests on (docs/report.md); reference prints the page of all keys.
 """
 
 import sys
@@ -16,6 +16,7 @@ stiltgrid check config.yaml
 stiltgrid gc config/demo.yaml             # list unreferenced entries of the prediction store
 stiltgrid gc config/demo.yaml --delete    # and remove them
 stiltgrid memory config.yaml --model mt5-xxl
+stiltgrid safetensors models/mt5-xxl      # beside its pytorch_model.bin
 stiltgrid score-submission results/xglue/submission/mt5-base/none/seed1 --gold data/xglue_full_dataset
 stiltgrid score-submission theirs --gold data/xglue_full_dataset --tasks NER,POS --split dev --json scores.json
 stiltgrid score-submission theirs --suite xtreme --gold data/original --layout original
@@ -130,6 +131,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     memory_parser = commands.add_parser("memory", help="device and host memory of a model's training")
     memory_parser.add_argument("config")
     memory_parser.add_argument("--model", required=True, help="a name of `models`")
+    rewrite_parser = commands.add_parser("safetensors", help="write pytorch_model.bin anew, to be read in parts")
+    rewrite_parser.add_argument("folder", metavar="DIR", help="a model's folder")
     three = commands.add_parser(
         "score-submission",
         help="score predictions in a leaderboard's layout",
@@ -163,6 +166,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         gc(args.config, args.delete)
     elif args.command == "memory":
         memory(args.config, args.model)
+    elif args.command == "safetensors":
+        from stiltgrid.rewrite import to_safetensors
+
+        for path in to_safetensors(args.folder):
+            print(path)
     elif args.command == "score-submission":
         if not score_submission(args.folder, args.gold, args.tasks, args.split, args.suite, args.layout, args.json):
             sys.exit(1)

@@ -7,10 +7,11 @@ written first. Being younger than the manifest beside it, this note is also what
 training rule names it as an input as soon as the weights are needed (docs/architecture.md, "Storage").
 """
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -163,10 +164,13 @@ class Storage:
         identity = manifest["identity"]
         if parent is not None and identity["parent"] not in digests(parent):
             return True
-        files = self.grid.training_files(None, run.target)
+        files = {
+            task: {split: [self.paths.data(file) for file in files] for split, files in splits.items()}
+            for task, splits in self.grid.training_files(None, run.target).items()
+        } | {name: {"train": paths} for name, paths in self.grid.other_inputs(None, run.target).items()}
         for task, splits in identity["data"].items():
             for split, old in splits.items():
-                now = [_fingerprint(self.paths.data(file)) for file in files.get(task, {}).get(split, [])]
+                now = [_fingerprint(path) for path in files.get(task, {}).get(split, [])]
                 # rows that are not there will be read again, most likely the same
                 if None not in now and now != old:
                     return True
@@ -227,10 +231,18 @@ def _bytes(manifest: Mapping[str, Any]) -> int:
 
 def _fingerprint(path: str) -> str | None:
     """Return a data file's fingerprint, None if its sidecar is not there."""
+    small = sidecar(path)
     try:
-        return read_json(sidecar(path))["fingerprint"]
-    except (StiltgridError, KeyError):
+        found = os.stat(small)  # noqa: PTH116 (once a cell)
+        return _fingerprint_of(str(small), found.st_mtime_ns, found.st_size)
+    except (StiltgridError, KeyError, OSError):
         return None
+
+
+@lru_cache(maxsize=4096)
+def _fingerprint_of(small: str, *_: int) -> str:
+    """Read a sidecar's fingerprint, once for all runs that are scored on its rows as long as the file is the same."""
+    return read_json(small)["fingerprint"]
 
 
 def expected(about: Mapping[str, Any], parents: list[str]) -> list[str]:

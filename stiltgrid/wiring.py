@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -140,6 +140,24 @@ class Wiring:
         """What determines a data file, beside the original bytes."""
         return data_recipe(self.grid, w.task, w.split)
 
+    def text_inputs(self, w: Wildcards) -> list[str]:
+        """A language's plain text, if it is there: a plan must not need it."""
+        text = self.grid.config.denoising_text
+        return [] if text is None else self._there(text.path.replace("{lang}", w.language))
+
+    def neighbours_inputs(self, w: Wildcards) -> list[str]:
+        """A target's file of neighbours, if it is there."""
+        source = self.grid.neighbours_source(w.target)
+        return [] if source is None else self._there(source)
+
+    @staticmethod
+    def _there(path: str) -> list[str]:
+        try:
+            place = expanded(path)
+        except StiltgridError:
+            return []  # the job itself reports it
+        return [place] if Path(place).exists() else []
+
     # models and training
 
     def pretrained_params(self, w: Wildcards) -> dict[str, Any]:
@@ -159,7 +177,9 @@ class Wiring:
 
     def _files(self, intermediate: str | None, target: str | None) -> list[str]:
         by_task = self.grid.training_files(intermediate, target)
-        return self.sidecars([file for splits in by_task.values() for files in splits.values() for file in files])
+        files = self.sidecars([file for splits in by_task.values() for files in splits.values() for file in files])
+        others = self.grid.other_inputs(intermediate, target).values()
+        return files + [str(sidecar(path)) for paths in others for path in paths]
 
     def intermediate_inputs(self, w: Wildcards) -> list[str]:
         """Phase (ii): the pretrained model, the arm's training and dev data."""
@@ -203,15 +223,20 @@ class Wiring:
             stage: "train" or "predict".
             profile: Snakemake's default resources, for what a row leaves open.
         """
-        request = REQUESTS[stage]
+        models = self.grid.config.models
+
+        @cache
+        def request(model: str, attempt: int) -> dict[str, int | str]:
+            return REQUESTS[stage](models[model], attempt)
 
         def asked(key: str) -> Callable[..., Any]:
             def value(w: Wildcards, attempt: int) -> Any:
-                return request(self.grid.config.models[w.model], attempt).get(key, profile_value(profile, key))
+                return request(w.model, attempt).get(key, profile_value(profile, key))
 
             return value
 
-        return {key: asked(key) for key in KEYS}
+        # Snakemake looks at each function's signature once a job: only what some row asks for is a function
+        return {key: asked(key) for key in KEYS if any(key in request(model, 1) for model in models)}
 
     # per target: names of a run's files with wildcards left open, and of all its cells
 
@@ -281,6 +306,10 @@ class Wiring:
 
     def grid_digest(self) -> str:
         """A hash of what the tables' shape rests on: the cells, what is excluded, titles and notes."""
+        return self._grid_digest
+
+    @cached_property
+    def _grid_digest(self) -> str:
         config = self.grid.config
         excluded = sorted([*key, reason] for key, reason in self.grid.excluded.items())
         axes = (config.models, config.intermediates, config.targets)

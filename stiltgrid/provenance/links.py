@@ -117,6 +117,9 @@ def run_links(records: Records, run: Run | Arm, deep: bool) -> list[Link]:
             for split, files in splits.items():
                 now = [records.sidecar(records.paths.data(file))["fingerprint"] for file in files]
                 yield same(f"{split} rows of {task}", path, identity["data"][task][split], now, "the data folder")
+        for name, others in grid.other_inputs(run.intermediate, target).items():
+            now = [records.sidecar(other)["fingerprint"] for other in others]
+            yield same(f"{name} of the training", path, identity["data"][name]["train"], now, "its files")
         place = Path(folder(path))
         if deep and not gone(place):
             for name, sha in weights.items():

@@ -7,7 +7,7 @@ from stiltgrid.artifacts import read_json
 from stiltgrid.predictions import read_predictions
 from stiltgrid.retrieve.layers import read_rows
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("retrieval")]
+pytestmark = pytest.mark.slow
 
 SENTENCES = ["the cat runs", "the dog sees", "the big house", "a red tree", "the happy dog", "no park"]
 
