@@ -44,7 +44,7 @@ rule explorer:
         mem_mb=4000,
         runtime=30,
     params:
-        grid=W.grid_digest(),
+        grid=lambda w: W.grid_digest(),
         declaration=W.declaration_digest(),
     message:
         "explorer: every cell on one page, {output}"
@@ -85,7 +85,7 @@ rule report_pages:
         mem_mb=2000,
         runtime=10,
     params:
-        grid=W.grid_digest(),
+        grid=lambda w: W.grid_digest(),
         declaration=W.declaration_digest(),
     message:
         "report: tables as pages, reproducibility checklist and data card, in {PATHS.report}"
