@@ -95,3 +95,24 @@ rule rescore:
         "rescore: every run that is predicted, into {PATHS.root}/scores"
     shell:
         'STILTGRID_LOG={log} python "$STILTGRID_SCRIPTS/rescore.py" --config "$STILTGRID_CONFIG" --processes {threads} 2> >(tee {log} >&2)'
+
+
+rule provenance:
+    output:
+        f"{PATHS.root}/provenance.md",
+    log:
+        f"{PATHS.root}/logs/provenance.log",
+    benchmark:
+        f"{PATHS.root}/benchmarks/provenance.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        asked=time.time(),
+    message:
+        "provenance: every link from tables to weights and rows, {PATHS.root}/provenance.md"
+    shell:
+        'python "$STILTGRID_SCRIPTS/provenance.py" --config "$STILTGRID_CONFIG" 2> >(tee {log} >&2)'

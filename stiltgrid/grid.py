@@ -127,6 +127,16 @@ class Paths:
         """The folder of tables."""
         return f"{self.root}/tables"
 
+    @property
+    def report(self) -> str:
+        """The folder of pages for readers and reviewers."""
+        return f"{self.root}/report"
+
+    @property
+    def explorer(self) -> str:
+        """Every cell on one page."""
+        return f"{self.report}/explorer.html"
+
 
 class Grid:
     """A config's cells, runs and exclusions."""

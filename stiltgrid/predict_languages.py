@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stiltgrid.artifacts import read_json
+from stiltgrid.commit import code
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example, read_examples, sidecar
 from stiltgrid.exhaustion import OutOfMemoryError
@@ -104,6 +105,7 @@ def predict_languages(
                 "recipe_hash": manifest["recipe_hash"],
                 "data_fingerprint": read_json(sidecar(data[language]))["fingerprint"],
                 "seconds": round(seconds, 3),
+                "code": code(),
             },
         )
         log.info("%s: %d examples in %.1f s", language, len(examples), seconds)

@@ -14,6 +14,7 @@ from typing import Any
 
 from stiltgrid import storage
 from stiltgrid.artifacts import digest, file_sha256, read_json, write_json
+from stiltgrid.commit import code
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import sidecar
 from stiltgrid.exhaustion import FULL, explain_full_disk, explain_memory
@@ -237,6 +238,7 @@ def _finish(
         "weights": weights,
         "digest": digest([recipe_hash, {name: record["sha256"] for name, record in weights.items()}]),
         "execution": {**execution, "precision": result["precision"]},
+        "code": code(),
         **rest,
     }
     replaces = read_json(out / "training" / "identity.json")["replaces"]

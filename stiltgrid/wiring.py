@@ -366,6 +366,16 @@ class Wiring:
         tables = [f"{stem}.{form}" for stem in stems for form in ("md", "csv", "tex")]
         return [f"{self.paths.tables}/{name}" for name in (*tables, "answer.md", "numbers.tex", "contrasts.csv")]
 
+    def table_pages(self) -> dict[str, str]:
+        """Every table as a page of the report, by its name."""
+        names = [Path(path).stem for path in self.table_files() if path.endswith(".tex") and "numbers" not in path]
+        return {name: f"{self.paths.report}/tables/{name}.html" for name in names}
+
+    def report_files(self) -> list[str]:
+        """Every page of the report."""
+        pages = [f"{self.paths.report}/{name}" for name in ("reproducibility.md", "data_card.md")]
+        return [self.paths.explorer, *self.table_pages().values(), *pages]
+
     @staticmethod
     def rule_name(stage: str, target: str) -> str:
         """A rule name for one target: letters, digits, underscores."""

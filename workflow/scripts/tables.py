@@ -12,6 +12,7 @@ from stiltgrid.collect import read_scores
 from stiltgrid.config import load
 from stiltgrid.grid import Grid
 from stiltgrid.paper.findings import read_findings
+from stiltgrid.paper.manifest import write_manifest
 from stiltgrid.paper.tables import write_tables
 from stiltgrid.scripting import parser, run_main
 
@@ -30,8 +31,11 @@ def main(argv: Sequence[str] | None) -> None:
     grid = Grid(load(args.config))
     folder = Path(args.out or grid.paths.tables)
     frame = read_scores(args.scores or grid.paths.scores)
-    findings = read_findings(grid, args.contrasts or Path(grid.paths.contrasts).parent)
+    contrasts = Path(args.contrasts or Path(grid.paths.contrasts).parent)
+    findings = read_findings(grid, contrasts)
     written = write_tables(grid, frame, folder, findings)
+    sources = [args.scores or grid.paths.scores, contrasts / "contrasts.parquet", contrasts / "headline.json"]
+    write_manifest(folder, "tables", written, sources)
     logging.info("%s: %d files", folder, len(written))
     if args.show:
         print((folder / "main.md").read_text(encoding="utf-8"))
