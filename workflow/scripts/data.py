@@ -49,6 +49,8 @@ def main(argv: Sequence[str] | None) -> None:
     )
     for warning in about.get("warnings", ()):
         logging.warning("%s", warning)
+    for reason, count in about["dropped"].items():
+        logging.info("%d rows left out: %s", count, reason)
     path = grid.paths.data(DataFile(row.name, args.split, args.language))
     record = write_examples(path, examples, about)
     logging.info("%s: %d examples, fingerprint %s", path, record["examples"], record["fingerprint"][:12])
