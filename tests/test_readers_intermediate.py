@@ -91,7 +91,7 @@ def test_the_data_job_prints_and_records_what_it_leaves_out(tmp_path, monkeypatc
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     with caplog.at_level("INFO"):
-        module.main("--config config.yaml --task intermediate/snli --split train --language en".split())
+        module.main(["--config", "config.yaml", "--task", "intermediate/snli", "--split", "train", "--language", "en"])
     assert "1 rows left out: label '-1' (no gold label)" in caplog.text
     record = json.loads((tmp_path / "results/g/data/intermediate/snli/train.en.json").read_text())
     assert record["dropped"] == {"label '-1' (no gold label)": 1} and record["examples"] == 1
