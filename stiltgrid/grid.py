@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from stiltgrid.hub.repository import applies, dataset_of
 from stiltgrid.intermediates import training_tasks
 from stiltgrid.schema import Config, Source
 from stiltgrid.tasks.registry import Decoding, TaskRow, task
@@ -123,6 +124,7 @@ class Grid:
     """A config's cells, runs and exclusions."""
 
     def __init__(self, config: Config) -> None:
+        use_extensions_of(config)
         self.config = config
         self.paths = Paths(config.grid)
         self.tasks: dict[str, TaskRow] = {name: task(t.task) for name, t in config.targets.items()}
@@ -229,8 +231,30 @@ class Grid:
         return {name: {s: [DataFile(name, s, language)] for s in ("train", "dev")} for name, language in pairs}
 
     def source(self, name: str) -> Source | None:
-        """Return where a task's original files lie: its own entry of `sources`, else its suite's."""
-        return self.config.sources.get(name) or self.config.sources.get(name.split("/")[0])
+        """Return where a task's original files lie: its own entry of `sources`, else its suite's.
+
+        The path of a data set of the hub is the folder that it is fetched into.
+        """
+        key = next((key for key in (name, name.split("/")[0]) if key in self.config.sources), None)
+        if key is None:
+            return None
+        source = self.config.sources[key]
+        if not source.hub:
+            return source
+        if not applies(key, source, row := task(name)):
+            return None
+        return source.model_copy(update={"path": dataset_of(row, source).folder(self.config.hub.folder)})
+
+
+def use_extensions_of(config: Config) -> None:
+    """Put a config's extensions in force: where another config was validated since, or in a process that it is sent to.
+
+    Raises:
+        StiltgridError: if a folder is not what it was when the config was validated, and not valid any more.
+    """
+    from stiltgrid.extensions import use
+
+    use(config.extensions)
 
 
 def parent_manifest(paths: Paths, grid: Grid, model: str, intermediate: str, seed: int) -> str:

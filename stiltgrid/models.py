@@ -351,7 +351,10 @@ def pretrained_folder(directory: Path | str) -> Path:
     manifest = read_json(directory / "manifest.json")
     folder = directory / manifest["path"]  # an absolute path stays as it is
     if not folder.is_dir():
-        raise StiltgridError(f"{directory}/manifest.json: folder {folder} does not exist; run the fetch rule again")
+        raise StiltgridError(
+            f"{directory}/manifest.json: folder {folder} does not exist; if it was moved, remove that manifest and run "
+            "again with its place in the config (`source`, `hub.folder`): the same model trains nothing again"
+        )
     for name, record in manifest["files"].items():
         path = folder / name
         size = path.stat().st_size if path.is_file() else None

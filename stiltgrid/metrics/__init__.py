@@ -10,8 +10,9 @@ from stiltgrid.metrics.metric import Metric
 from stiltgrid.metrics.questions import MLQA_EXACT, MLQA_F1, SQUAD_EXACT, SQUAD_F1
 from stiltgrid.metrics.ranking import NDCG
 from stiltgrid.metrics.unanswerable import SQUAD2_BEST_EXACT, SQUAD2_BEST_F1, SQUAD2_EXACT, SQUAD2_F1
+from stiltgrid.tasks.added import Extended
 
-METRICS: dict[str, Metric] = {
+_OWN: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         ACCURACY,
@@ -32,5 +33,7 @@ METRICS: dict[str, Metric] = {
         CHRF,
     )
 }
+METRICS: Extended[Metric] = Extended(_OWN, lambda added: added.metrics)
+"""The package's metrics and those of the config's extensions, by name."""
 
 __all__ = ["METRICS", "Metric"]

@@ -30,6 +30,7 @@ from stiltgrid.readers.squad import read_squad
 from stiltgrid.readers.table import read_table
 from stiltgrid.readers.tagged_lines import read_tagged_lines
 from stiltgrid.readers.words import read_words, withheld
+from stiltgrid.tasks.added import Extended
 from stiltgrid.tasks.registry import Layout, TaskRow
 
 __all__ = ["READERS", "read_source", "source_paths"]
@@ -49,7 +50,7 @@ def _of_one(read: Callable[..., list[Example]]) -> Callable[..., list[Example]]:
     return reader
 
 
-READERS: dict[str, Callable[..., list[Example]]] = {
+_OWN: dict[str, Callable[..., list[Example]]] = {
     "conllu": read_conllu,
     "json_lines": read_json_lines,
     "parallel": read_parallel,
@@ -59,6 +60,7 @@ READERS: dict[str, Callable[..., list[Example]]] = {
     "tagged_lines": _of_one(read_tagged_lines),
     "words": _of_one(read_words),
 }
+READERS: Extended[Callable[..., list[Example]]] = Extended(_OWN, lambda added: added.readers)
 """Functions of (paths, task, language, *, dropped, and the layout's options) that return examples in file order."""
 
 

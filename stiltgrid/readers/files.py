@@ -41,6 +41,17 @@ def source_paths(
         StiltgridError: if the task is pending, or lacks the layout, the split or the language, or has the split in
             English only.
     """
+    filled = filled_patterns(task, layout, split, language, files)
+    return [path for pattern in filled for path in _placed(Path(folder), Path(pattern))]
+
+
+def filled_patterns(
+    task: TaskRow, layout: str | None, split: str, language: str, files: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return the patterns of `source_paths` filled in, as they stand below a suite's root.
+
+    Arguments and errors are those of `source_paths`.
+    """
     chosen, name = layout_of(task, layout), layout_name(task, layout)
     if language not in task.languages:
         raise StiltgridError(f"{task.name}: unknown language {language!r}; {nearest(language, task.languages)}")
@@ -61,8 +72,7 @@ def source_paths(
                 f"`source_language: en`, or name a file in that language: `files: {{{split}: ...}}`"
             )
     filled = [_filled(task, chosen, pattern, split, language) for pattern in patterns]
-    sides = [p.replace("{side}", side) for p in filled for side in (SIDES if "{side}" in p else SIDES[:1])]
-    return [path for pattern in sides for path in _placed(Path(folder), Path(pattern))]
+    return [p.replace("{side}", side) for p in filled for side in (SIDES if "{side}" in p else SIDES[:1])]
 
 
 def layout_name(task: TaskRow, layout: str | None) -> str:

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stiltgrid.errors import StiltgridError, nearest
+from stiltgrid.tasks.added import in_force
 
 Split = Literal["train", "dev", "test"]
 Kind = Literal["classification", "ranking", "tagging", "span", "choice", "generation"]
@@ -144,8 +145,8 @@ class TaskRow(Row):
 
 
 @cache
-def tasks() -> dict[str, TaskRow]:
-    """Return every task row by name.
+def package_tasks() -> dict[str, TaskRow]:
+    """Return every task row of the package by name.
 
     Raises:
         ValueError: if a row is malformed or a name occurs twice (a fault of the package, found by its tests).
@@ -157,6 +158,12 @@ def tasks() -> dict[str, TaskRow]:
                 raise ValueError(f"{path}: task {name!r} is declared twice")
             rows[name] = TaskRow(name=name, **row)
     return rows
+
+
+def tasks() -> dict[str, TaskRow]:
+    """Return every task row by name: the package's, and those of the config's extensions."""
+    added = in_force().rows
+    return {**package_tasks(), **added} if added else package_tasks()
 
 
 def task(name: str) -> TaskRow:
