@@ -4,7 +4,7 @@ import time
 
 rule collect:
     input:
-        W.all_scores(),
+        lambda w: W.all_scores(),
     output:
         PATHS.scores,
     log:
@@ -18,7 +18,7 @@ rule collect:
         mem_mb=2000,
         runtime=10,
     params:
-        grid=W.grid_digest(),
+        grid=lambda w: W.grid_digest(),
     message:
         "collect: all scores of grid {GRID.config.grid}"
     shell:
@@ -67,8 +67,8 @@ rule contrasts:
         mem_mb=4000,
         runtime=30,
     params:
-        grid=W.grid_digest(),
-        declaration=W.declaration_digest(),
+        grid=lambda w: W.grid_digest(),
+        declaration=lambda w: W.declaration_digest(),
     message:
         "contrasts: gains, interactions and their averages"
     shell:
