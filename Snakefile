@@ -71,10 +71,11 @@ rule all:
     default_target: True
     input:
         W.table_files(),
+        W.figure_files(),
         W.all_scores(),
         W.all_predictions(),
     message:
-        "grid {GRID.config.grid}: complete; tables in {PATHS.tables}"
+        "grid {GRID.config.grid}: complete; tables in {PATHS.tables}, figures in {PATHS.figures}"
 
 
 rule tables:

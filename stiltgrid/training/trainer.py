@@ -29,6 +29,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from stiltgrid import adapters
 from stiltgrid.batching import MicroBatches
 from stiltgrid.collapse import answers as different_answers
+from stiltgrid.energy import Meter, together
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
 from stiltgrid.formulations.features import IGNORED, Feature, Setup
@@ -67,6 +68,7 @@ class Plan:
         interrupted: did the run stop early for such a signal to any rank?
         seconds: wall time by part, of this process and of those that it resumes.
         loaded: this process's clock when training began.
+        meter: of this process's GPU, from when training began.
     """
 
     formulation: ModuleType
@@ -88,6 +90,7 @@ class Plan:
     interrupted: bool = False
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
     loaded: float = 0.0
+    meter: Meter | None = None
 
     def begin(self, load_seconds: float, earlier: Mapping[str, float]) -> None:
         """Start the clock of training.
@@ -105,6 +108,15 @@ class Plan:
         since = time.perf_counter() - self.loaded
         train = since - self.seconds["evaluate"] - self.seconds["checkpoint"]
         return {**self.seconds, "train": train, "total": self.seconds["load"] + since}
+
+    def energy(self) -> float | None:
+        """Return the joules of all ranks' GPUs until now, None if not measured; every rank must call it."""
+        mine = self.meter.joules() if self.meter is not None else None
+        if not dist.is_initialized() or dist.get_world_size() == 1:
+            return mine
+        parts: list[float | None] = [None] * dist.get_world_size()
+        dist.all_gather_object(parts, mine)
+        return together(parts)
 
 
 class Rows(Dataset):
@@ -378,8 +390,9 @@ class Cadence(TrainerCallback):
         started = time.perf_counter()
         self.trainer.wait()
         training = self.plan.out / "training"
+        energy = self.plan.energy()
         if args.process_index == 0:
-            known = {"history": self.plan.history, "seconds": self.plan.spent()}
+            known = {"history": self.plan.history, "seconds": self.plan.spent(), "energy_joules": energy}
             checkpoints.mark(training / f"checkpoint-{state.global_step}", known)
             best = checkpoints.best_of(self.plan.history)
             needed = checkpoints.needed_best(training, best and best["step"])

@@ -5,10 +5,12 @@ Languages whose predictions are in the store already are only linked into place.
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from stiltgrid.artifacts import read_json
 from stiltgrid.config import load
+from stiltgrid.energy import Meter
 from stiltgrid.errors import StiltgridError, nearest
 from stiltgrid.failures import noting_failure
 from stiltgrid.grid import Cell, Grid, Run
@@ -79,6 +81,7 @@ def main(argv: Sequence[str] | None) -> None:
             loader(grid, run),
             frozenset(args.recompute),
             grid.decoding(run.target, run.model),
+            partial(Meter, every=True),
         )
     try:
         for removed in Storage(grid).tidy(run):
