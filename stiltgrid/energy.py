@@ -1,7 +1,7 @@
 """Energy that a GPU has used, by its own counter (NVML); a machine without one measures nothing, and says None.
 
-The counter is the whole board's, from when the driver was loaded, in millijoules (`nvmlDeviceGetTotalEnergyConsumption`,
-Volta and newer): what other processes use on the same board at the same time is in it. Hosts are not measured.
+The counter (`nvmlDeviceGetTotalEnergyConsumption`, Volta and newer) is the whole board's, in millijoules from when the
+driver was loaded: what other processes use on the same board at the same time is in it. Hosts are not measured.
 """
 
 import logging

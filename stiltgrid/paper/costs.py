@@ -70,7 +70,9 @@ def _stages(grid: Grid, runs: "pd.DataFrame", model: str) -> list[Stage]:
     ]
     stages.append(Stage("train targets", trained(third), len(third)))
     said = third[third["predicted"] > 0]
-    predicted = tuple(Cost(h, e, math.nan) for h, e in zip(said["predict_hours"], said["predict_energy_kwh"], strict=True))
+    predicted = tuple(
+        Cost(h, e, math.nan) for h, e in zip(said["predict_hours"], said["predict_energy_kwh"], strict=True)
+    )
     stages.append(Stage(PREDICT, predicted, len(third)))
     return stages
 
@@ -118,5 +120,7 @@ def costs_table(grid: Grid, runs: "pd.DataFrame") -> Table:
         below.append("(k/n): the sum over the k of n runs for which it is known.")
     if DASH in shown:
         below.append(f"{DASH}: does not apply, or is not known.")
+    if grid.config.note:
+        below.append(grid.config.note)
     title = grid.config.title or grid.config.grid
     return Table("costs", title, caption, tuple(columns), tuple(panels), tuple(below))

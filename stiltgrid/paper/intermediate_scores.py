@@ -47,7 +47,10 @@ def intermediate_table(grid: Grid, runs: "pd.DataFrame", training: "pd.DataFrame
         return cell(seed_mean({str(k): score(value, "done") for k, value in values.items()}))
 
     panels = tuple(
-        Panel(model_title(grid, model), tuple(Row(arm_title(grid, a), tuple(one(model, a, t) for t in names)) for a in arms))
+        Panel(
+            model_title(grid, model),
+            tuple(Row(arm_title(grid, a), tuple(one(model, a, t) for t in names)) for a in arms),
+        )
         for model, arms in arms_of.items()
     )
     columns = tuple(Column(task(name).title, metric_title(task(name).metrics[0])) for name in names)
@@ -61,4 +64,6 @@ def intermediate_table(grid: Grid, runs: "pd.DataFrame", training: "pd.DataFrame
         below.append("(k/n): k of n seeds are complete.")
     if fallen:
         below.append(f"Learned nothing: {', '.join(f'{m}/{a}/seed{s}' for m, a, s in fallen)}.")
+    if grid.config.note:
+        below.append(grid.config.note)
     return Table("intermediates", grid.config.title or grid.config.grid, caption, columns, panels, tuple(below))

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 TEXT_WIDTH, TEXT_HEIGHT = 455.0, 645.0
 SIZES = {"small": (9.0, 11.0), "footnotesize": (8.0, 9.5)}
 """LaTeX size -> letters and lines, in points."""
-SUBTITLE = 7.0
+SUBTITLE = 8.0
+"""Points; `scriptsize` has 7, and wider letters for its size."""
 NOTE = SIZES["footnotesize"]
 BETWEEN = 8.0
 """Twice \\tabcolsep."""
@@ -44,7 +45,7 @@ def width(text: str, size: float) -> float:
     """Return about how wide a text is, in points, in a serif face of a size, bold at most."""
     em = 0.0
     for letter in text:
-        em += 0.3 if letter in " .,:;'|()[]ilj!" else 0.78 if letter.isupper() or letter in "mw%+−—" else 0.5
+        em += 0.36 if letter in " .,:;'|()[]ilj!" else 0.78 if letter.isupper() or letter in "mw%+−—" else 0.52
     return em * size
 
 

@@ -28,12 +28,13 @@ DEMO = "demo:"
 
 
 class Published(NamedTuple):
-    """A published score, 0 to 100."""
+    """A published score, 0 to 100; `variant` tells systems of one name apart (size, release, translated data)."""
 
     task: str
     metric: str
     language: str
     system: str
+    variant: str
     value: float
     source: str
 
@@ -90,12 +91,12 @@ def published_table(scores: Scores, frame: "pd.DataFrame") -> Table:
     grid = scores.grid
     chosen = comparable_targets(grid)
     refused = {target: reason for target in chosen if (reason := _other_rows(grid, frame, target))}
-    by_place: dict[tuple[str, str], dict[str, float]] = {}
+    by_place: dict[tuple[str, str], dict[tuple[str, str], float]] = {}
     for row in published():
         if row.language == "all":
-            by_place.setdefault((row.task, row.metric), {})[row.system] = row.value
+            by_place.setdefault((row.task, row.metric), {})[row.system, row.variant] = row.value
     places = [(target, metric) for target, metrics in chosen.items() for metric in metrics]
-    known: dict[tuple[str, str], Mapping[str, float]] = {
+    known: dict[tuple[str, str], Mapping[tuple[str, str], float]] = {
         (target, metric): by_place.get((grid.tasks[target].name, metric), {}) for target, metric in places
     }
     systems = list(dict.fromkeys(system for values in known.values() for system in values))
@@ -116,7 +117,7 @@ def published_table(scores: Scores, frame: "pd.DataFrame") -> Table:
     sources: dict[str, dict[str, None]] = {}
     for row in published():
         if (row.task, row.metric) in names and row.language == "all":
-            sources.setdefault(row.source, {})[row.system] = None
+            sources.setdefault(row.source, {})[f"{row.system} {row.variant}".strip()] = None
     caption = (
         "Published scores beside ours: means over all languages, the training language included. Column ours: absolute "
         "scores; row published: theirs; other cells: ours minus theirs, in points."
@@ -124,5 +125,9 @@ def published_table(scores: Scores, frame: "pd.DataFrame") -> Table:
     below = [seed_counts(scores), *(f"{', '.join(own)}: {source}." for source, own in sources.items())]
     below.append(f"{DASH}: not published.")
     below += [f"{reason}: no difference is shown." for reason in refused.values()]
-    columns = (Column("ours"), *(Column(system, apart=k == 0) for k, system in enumerate(systems)))
+    if any(variant == "translated" for _, variant in systems):
+        below.append("translated: trained on translated rows of the target languages, so not zero-shot.")
+    columns = (Column("ours"), *(Column(name, variant, apart=k == 0) for k, (name, variant) in enumerate(systems)))
+    if grid.config.note:
+        below.append(grid.config.note)
     return Table("published", grid.config.title or grid.config.grid, caption, columns, tuple(panels), tuple(below))

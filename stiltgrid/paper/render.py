@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from stiltgrid.paper.cells import DASH, MINUS, Cell
 from stiltgrid.paper.latex_pages import Page, pages
 
+MANY = 6
+"""Floats of one table above which each is given out at once: LaTeX holds 18 that have no page yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -171,6 +174,8 @@ def latex(table: Table) -> str:
     packages += [r"\usepackage{rotating}"] if any(page.rotated for page in floats) else []
     lines = [f"% needs {' '.join(packages)}"]
     for number, page in enumerate(floats):
+        if number and len(floats) > MANY:
+            lines.append(r"\clearpage")
         lines += _float(table, page, number, last=number == len(floats) - 1)
     return "\n".join(lines) + "\n"
 

@@ -46,7 +46,9 @@ FIGURES: dict[str, tuple[Callable[[Material], "Figure"], str]] = {
 """Name -> how it is drawn, and its caption."""
 
 
-def write_figures(material: Material, folder: Path | str, *, partial: bool = False) -> tuple[list[Path], dict[str, str]]:
+def write_figures(
+    material: Material, folder: Path | str, *, partial: bool = False
+) -> tuple[list[Path], dict[str, str]]:
     """Write every figure of a grid as PDF, SVG and PNG, and `README.md`, which shows them with their captions.
 
     Args:

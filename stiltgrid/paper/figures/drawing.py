@@ -73,8 +73,12 @@ def new_figure(height: float, width: float = WIDTH) -> "Figure":
 
 
 def line_style(k: int) -> dict[str, Any]:
-    """Return the look of the k-th line: colours come round after seven, and then the dashes differ."""
-    return {"color": SERIES[k % len(SERIES)], "linestyle": DASHES[(k // len(SERIES) + k) % len(DASHES)]}
+    """Return the look of the k-th line: 0 is black and whole; colours come round after six, with other dashes."""
+    if k == 0:
+        return {"color": SERIES[0], "linestyle": "-"}
+    colours = SERIES[1:]
+    turn, place = divmod(k - 1, len(colours))
+    return {"color": colours[place], "linestyle": DASHES[(place + turn) % len(DASHES)]}
 
 
 def zero_line(axes: "Axes", *, vertical: bool = False) -> None:
@@ -90,6 +94,9 @@ def save(figure: "Figure", folder: Path, name: str) -> list[Path]:
         The files.
     """
     paths = []
+    # laid out once, not anew for each format
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     for suffix, metadata in FORMATS.items():
         path = folder / f"{name}.{suffix}"
         with replacing(path) as temporary:

@@ -47,26 +47,27 @@ def gains_figure(material: Material) -> "Figure":
     targets = [t for t, own in d.zero_shot.items() if own]
     places = [*targets, ""]
     rows = {
-        model: [[findings.find("gain", model, arm, target) for target in places] for arm in d.arms] for model in d.models
+        model: [[findings.find("gain", model, arm, target) for target in places] for arm in d.arms]
+        for model in d.models
     }
     known = [f.value for body in rows.values() for row in body for f in row if f is not None and f.estimated]
     if not known:
         raise LeftOutError("no gain is estimated: a run with and one without an intermediate task must be complete")
     end, clipped = scale(known)
     figure = new_figure(0.75 + len(d.models) * (0.35 + ROW * len(d.arms)))
-    panels = figure.subplots(len(d.models), 1, squeeze=False, sharex=True)[:, 0]
+    panels = figure.subplots(len(d.models), 1, squeeze=False)[:, 0]
     for k, (axes, model) in enumerate(zip(panels, d.models, strict=True)):
         _panel(axes, rows[model], end)
         axes.set_title(model_title(grid, model))
         axes.set_yticks(range(len(d.arms)), [arm_title(grid, arm) for arm in d.arms])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
+        axes.set_xticks([])
         if k == 0:
             heads = [f"{target_title(grid, t)}\n{score_title(material.scores.metrics[t])}" for t in targets]
             axes.set_xticks([*range(len(targets)), len(targets) + GAP], _wrapped([*heads, "Average"]))
-            axes.xaxis.tick_top()
+            axes.tick_params(axis="x", top=False, bottom=False, labeltop=True, labelbottom=False)
             axes.tick_params(axis="x", labelsize=6 if len(targets) > 6 else 7)
-            axes.xaxis.set_tick_params(labeltop=True, labelbottom=False)
     colours = [f"#{shade(x * end, end) or 'FFFFFF'}" for x in (-1.0, 0.0, 1.0)]
     bar = figure.colorbar(
         ScalarMappable(Normalize(-end, end), LinearSegmentedColormap.from_list("gain", colours)),

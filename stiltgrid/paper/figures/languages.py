@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ACROSS, FACET = 4, 1.35
+ACROSS, FACET = 3, 1.5
+CLOSE = 0.09
+"""Share of a facet's width within which two labels would cover each other."""
 Dots = dict[tuple[str, str], list[tuple[str, float, float]]]
 
 
@@ -50,16 +52,18 @@ def languages_figure(material: Material) -> "Figure":
         raise LeftOutError("no language has a baseline score and the gains of all intermediate tasks")
     across = min(ACROSS, len(targets))
     down = math.ceil(len(targets) / across)
-    figure = new_figure(0.55 + FACET * 1.15 * down)
+    figure = new_figure(0.55 + FACET * down)
     facets = figure.subplots(down, across, squeeze=False).ravel()
     for axes in facets[len(targets) :]:
         axes.set_visible(False)
     for k, (axes, target) in enumerate(zip(facets, targets, strict=False)):
         zero_line(axes)
-        for m, model in enumerate(d.models):
-            _facet(axes, found.get((model, target), []), m)
+        own = [found.get((model, target), []) for model in d.models]
+        xs = [x for dots_of in own for _, x, _ in dots_of]
+        for m, dots_of in enumerate(own):
+            _facet(axes, dots_of, m, CLOSE * (max(xs) - min(xs)))
         axes.set_title(f"{target_title(grid, target)} ({score_title(material.scores.metrics[target])})", fontsize=7)
-        axes.margins(0.16)
+        axes.margins(0.12, 0.3)
         axes.locator_params(nbins=4)
         if k % across == 0:
             axes.set_ylabel("mean gain, points")
@@ -72,14 +76,33 @@ def languages_figure(material: Material) -> "Figure":
     return figure
 
 
-def _facet(axes: "Axes", own: list[tuple[str, float, float]], m: int) -> None:
-    """Draw one model's dots, each with its language; the first model's are filled, others open."""
+def _facet(axes: "Axes", own: list[tuple[str, float, float]], m: int, close: float) -> None:
+    """Draw one model's dots, each with its language; the first model's are filled, others open.
+
+    Args:
+        axes: the facet.
+        own: language, score, gain.
+        m: the model's number.
+        close: points of score within which labels are set on other levels.
+    """
     colour, marker = SERIES[1 + m % (len(SERIES) - 1)], MARKERS[m % len(MARKERS)]
     face = colour if m == 0 else "white"
     xs, ys = [x for _, x, _ in own], [y for _, _, y in own]
     axes.plot(xs, ys, marker, color=colour, markerfacecolor=face, markersize=3.5, label=str(m))
-    for language, x, y in own:
+    # the first model's labels above, others below; close neighbours on three levels in turn
+    side = 1 if m == 0 else -1
+    level, before = 0, -math.inf
+    for language, x, y in sorted(own, key=lambda dot: dot[1:]):
+        level = (level + 1) % 3 if x - before < close else 0
+        before = x
         axes.annotate(
-            language, (x, y), xytext=(3, 1.5 if m == 0 else -1.5), textcoords="offset points", fontsize=5.5,
-            color=colour, va="bottom" if m == 0 else "top",
-        )  # fmt: skip
+            language,
+            (x, y),
+            xytext=(0, side * (4 + 6 * level)),
+            textcoords="offset points",
+            fontsize=5.5,
+            color=colour,
+            ha="center",
+            va="bottom" if m == 0 else "top",
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.3, "shrinkA": 0, "shrinkB": 2},
+        )

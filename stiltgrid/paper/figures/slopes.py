@@ -71,8 +71,8 @@ def slopes_figure(material: Material) -> "Figure":
         axes.plot([1.02, 1.06], [right, y], color=colour, linewidth=0.5, clip_on=False)
         text = f"{title}  {number(right, signed=True)}"
         weight = "normal" if arm else "bold"
-        axes.text(1.075, y, text, va="center", color=colour, fontweight=weight, fontsize=7, clip_on=False)
-    axes.set_xlim(-0.05, 1.55)
+        axes.text(1.075, y, text, va="center", fontweight=weight, fontsize=7, clip_on=False)
+    axes.set_xlim(-0.05, 1.2 + 0.028 * max(len(title) for _, title, *_ in lines))
     axes.set_ylim(min([*at, *ends, 0.0]) - apart, max([*at, *ends, 0.0]) + apart)
     axes.set_xticks([0, 1], [model_title(grid, model) for model in (d.small, d.large)])
     axes.spines["bottom"].set_visible(False)

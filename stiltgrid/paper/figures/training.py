@@ -85,13 +85,15 @@ def _curves(
                     [drawn[arm]] = axes.plot(xs, ys, **line_style(k), linewidth=0.9, **marker)
             title = target_title(grid, target) if target else "intermediate tasks"
             axes.set_title(f"{model_title(grid, model)}: {title}" if r == 0 else title, fontsize=7, pad=2)
-            axes.locator_params(nbins=4)
+            axes.locator_params(axis="x", nbins=5)
+            axes.locator_params(axis="y", nbins=3)
+            if r == len(targets) - 1:
+                axes.set_xlabel("optimizer step; means over seeds", fontsize=6.5)
             axes.tick_params(labelsize=6)
             if c == 0:
                 axes.set_ylabel(what(target), fontsize=6.5)
             if not len(own):
                 axes.text(0.5, 0.5, "no run", ha="center", va="center", transform=axes.transAxes, color="#666666")
-    figure.supxlabel("optimizer step; means over seeds", fontsize=7.5)
     shown = [arm for arm in arms if arm in drawn]
     columns = min(6, len(shown))
     figure.legend(
