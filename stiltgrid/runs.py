@@ -1,46 +1,8 @@
 """What every training run cost and how it went: `analysis/runs.parquet` and `analysis/training.parquet`.
 
-Both are read from the checkpoint manifests, the `metrics.jsonl` beside them and the metadata of prediction files; tables
-and figures of costs, of intermediate tasks and of training rest on them alone.
-
-Columns of `runs.parquet`, schema version 1; one row a training run, phase (ii) first.
-
-| column          | type   | meaning                                                                             |
-|-----------------|--------|-------------------------------------------------------------------------------------|
-| model           | string | model, a key of the config                                                          |
-| intermediate    | string | intermediate arm, a key of the config                                               |
-| target          | string | target, a key of the config; empty: phase (ii), the arm's own training              |
-| seed            | int64  | 1, 2, ...                                                                           |
-| status          | string | done, or missing: no checkpoint of the config's recipe                              |
-| recipe_hash     | string | 64 hex digits; empty if missing                                                     |
-| devices         | int64  | processes that trained together, one a GPU where there are any                      |
-| device          | string | name of the GPU, `cpu`, or empty where the manifest does not say                    |
-| load_seconds ... train, evaluate, checkpoint, total | double | wall time by part, all attempts together; NaN: not known     |
-| device_hours    | double | total seconds x devices / 3600; NaN: not known                                      |
-| energy_kwh      | double | of the GPUs, by their own counter; NaN: not measured                                |
-| steps           | Int64  | optimizer steps made                                                                |
-| selected_step   | Int64  | step of the weights that were kept                                                  |
-| train_examples, train_inputs, truncated_inputs, dev_examples | Int64 | rows read, inputs made of them, inputs cut |
-| collapsed       | bool   | did the run learn nothing (`collapse`)?                                             |
-| weights_bytes   | Int64  | size of the weights when they were written                                          |
-| kept_bytes      | Int64  | the same, 0 where the storage policy has removed them                               |
-| predicted       | int64  | languages whose predictions say how long they took; 0 for phase (ii)                |
-| cells           | int64  | languages to predict; 0 for phase (ii)                                              |
-| predict_hours   | double | device hours of those predictions; NaN: none says                                   |
-| predict_energy_kwh | double | their energy; NaN: not measured in every one of them                             |
-
-Columns of `training.parquet`, schema version 1; one row a logged value.
-
-| column          | type   | meaning                                                                             |
-|-----------------|--------|-------------------------------------------------------------------------------------|
-| model, intermediate, target, seed |  | the run, as above                                                         |
-| step            | int64  | optimizer step                                                                      |
-| epoch           | double | passes over the training inputs; NaN for `chosen`                                   |
-| kind            | string | loss: of training; dev: an evaluation; chosen: dev of the weights that were kept    |
-| task            | string | suite/task that dev is of; empty for loss                                           |
-| metric          | string | name of the metric; `loss`                                                          |
-| main            | bool   | is it the task's main metric? true for loss                                         |
-| value           | double | 0 to 100 points; nats a labelled unit for loss                                      |
+Both are read from the checkpoint manifests, the `metrics.jsonl` beside them and the metadata of prediction files;
+tables and figures of costs, of intermediate tasks and of training rest on them alone. docs/results.md documents their
+columns.
 """
 
 import json

@@ -112,7 +112,9 @@ def records(grid: Grid, energy: float = 1.5) -> Records:
         lift = int(digest(run[:3])[:4], 16) / 16**4
         steps = np.arange(1, 101)
         losses = (2 + lift) * np.exp(-steps / 30) + 0.2
-        training += [(*identity, int(s), s / 100, "loss", "", "loss", True, float(v)) for s, v in zip(steps, losses)]
+        training += [
+            (*identity, int(s), s / 100, "loss", "", "loss", True, float(v)) for s, v in zip(steps, losses, strict=True)
+        ]
         for kind, step in (*(("dev", s) for s in range(20, 101, 20)), ("chosen", 100)):
             for name in of:
                 score = 80 - 30 * math.exp(-step / 30) + 4 * lift

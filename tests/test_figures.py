@@ -1,4 +1,4 @@
-"""Figures: they show what the analysis found, are the same bytes each time, and are left out where it found nothing."""
+"""Figures show what the analysis found, are the same bytes each time, and are left out where it found nothing."""
 
 import re
 from pathlib import Path

@@ -25,7 +25,9 @@ def trained(grid: Grid, seed: int, hours: float, tasks: dict[str, dict[str, floa
     return {
         "recipe_hash": digest(hours),
         "execution": {"devices": 1, "device": "cpu", "energy_joules": None, "precision": "fp32", **execution},
-        "seconds": {"load": 60.0, "train": 3600 * hours - 90, "evaluate": 20.0, "checkpoint": 10.0, "total": 3600 * hours},
+        "seconds": {
+            "load": 60.0, "train": 3600 * hours - 90, "evaluate": 20.0, "checkpoint": 10.0, "total": 3600 * hours,
+        },
         "counts": {
             "train_examples": 900, "train_inputs": 950, "dev_examples": 50, "truncated_inputs": 4,
             "steps": 20, "selected_step": 10 * seed,

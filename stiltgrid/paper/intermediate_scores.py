@@ -55,8 +55,8 @@ def intermediate_table(grid: Grid, runs: "pd.DataFrame", training: "pd.DataFrame
     )
     columns = tuple(Column(task(name).title, metric_title(task(name).metrics[0])) for name in names)
     caption = (
-        "Intermediate tasks: English dev scores of the checkpoints that targets are fine-tuned from, of the weights that "
-        "were kept; means over seeds."
+        "Intermediate tasks: English dev scores of the checkpoints that targets are fine-tuned from, of the weights "
+        "that were kept; means over seeds."
     )
     shown = [c for panel in panels for row in panel.rows for c in row.cells]
     below = [f"{DASH}: the arm does not train on the task."] if any(c.text == DASH for c in shown) else []

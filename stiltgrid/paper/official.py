@@ -1,9 +1,9 @@
 """The official averages of a benchmark: XGLUE's three, XTREME's groups and total, by their own rules.
 
-A task's score is the unweighted mean of its official metric over all its languages, English included; an average is the
-unweighted mean over its tasks (XGLUE: `xglue_evaluate.py`; XTREME: `evaluate.py`, where a question answering task counts
-with the mean of exact match and F1). An average is printed only if each of its tasks is a target of the grid, on the
-official test split, in every official language: over fewer it would be another number under the same name.
+A task's score is the unweighted mean of its official metric over all its languages, English included; an average is
+the unweighted mean over its tasks (XGLUE: `xglue_evaluate.py`; XTREME: `evaluate.py`, where a question answering task
+counts with the mean of exact match and F1). An average is printed only if each of its tasks is a target of the grid, on
+the official test split, in every official language: over fewer it would be another number under the same name.
 """
 
 from collections.abc import Callable, Mapping
@@ -111,9 +111,9 @@ def official_table(scores: Scores) -> Table:
         before = suite
     names = " and ".join(dict.fromkeys(SUITES[suite].title for suite, _ in averages))
     caption = (
-        f"Official averages of {names}: unweighted means over tasks of each task's official metric, itself the mean over "
-        "all languages, the training language included; absolute scores, means over seeds. Bold: best of its column "
-        "and panel."
+        f"Official averages of {names}: unweighted means over tasks of each task's official metric, itself the mean "
+        "over all languages, the training language included; absolute scores, means over seeds. Bold: best of its "
+        "column and panel."
     )
     extra = []
     if any(suite == "xtreme" for suite, _ in averages):

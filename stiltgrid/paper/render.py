@@ -1,8 +1,8 @@
 r"""A table as Markdown, CSV and LaTeX; all three hold the same cells.
 
 LaTeX needs `\usepackage{booktabs}`, for shaded cells `\usepackage[table]{xcolor}`, for rotated tables
-`\usepackage{rotating}`; numbers of a column have the
-same decimals and are right-aligned, so that they line up without siunitx.
+`\usepackage{rotating}`; numbers of a column have the same decimals and are right-aligned, so that they line up without
+siunitx.
 """
 
 import csv

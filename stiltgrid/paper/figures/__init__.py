@@ -29,7 +29,8 @@ FIGURES: dict[str, tuple[Callable[[Material], "Figure"], str]] = {
     "interaction": (
         interaction_figure,
         "Gain of the large model minus gain of the small one, mean over intermediate tasks and languages that are not "
-        "trained on, with intervals; the diamond is the headline, its width the interval. Open: seed noise not measured.",
+        "trained on, with intervals; the diamond is the headline, its width the interval. Open: seed noise not "
+        "measured.",
     ),
     "slopes": (
         slopes_figure,

@@ -1,4 +1,4 @@
-"""The heat map of gains: a panel a model, a row an intermediate, a column a target; one scale, daggers as tables have."""
+"""The heat map of gains: a panel a model, a row an intermediate, a column a target; one scale for all; daggers."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Training curves: loss, and dev scores where there are several, a column a model, a row the intermediates or a target."""
+"""Training curves, loss and dev scores: a column a model, a row the intermediate tasks or a target."""
 
 import math
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def binned(frame: "pd.DataFrame", last: int) -> tuple[list[float], list[float]]:
 
 
 def by_step(frame: "pd.DataFrame", last: int) -> tuple[list[float], list[float]]:
-    """Return steps and mean dev scores, over seeds and the run's tasks; steps that not every seed reached are left out."""
+    """Return steps and mean dev scores, over seeds and the run's tasks; only steps that every seed reached."""
     means = frame.groupby("step").agg({"value": "mean", "seed": "nunique"})
     means = means[means["seed"] == frame["seed"].nunique()]
     return [float(step) for step in means.index], means["value"].tolist()
