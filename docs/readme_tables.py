@@ -2,7 +2,7 @@
 
 For each NAME=FOLDER: `<!-- NAME table: begin -->` to `end` becomes the main table; `<!-- NAME answer: begin -->` to
 `end`, where README has it, becomes the sentence that answers the grid's question and the heat map of gains, which is
-copied to docs/figures/NAME_gains.svg (at most 100 kB).
+copied to docs/figures/NAME_gain_heatmap.svg (at most 100 kB).
 """
 
 import argparse
@@ -47,7 +47,7 @@ def table(folder: Path) -> str:
 def answer(folder: Path, name: str, figures: Path) -> str:
     """Return the sentence that answers a grid's question, and its heat map as an image; copies the figure."""
     [sentence] = [line for line in read(folder / "tables/answer.md").splitlines() if line.startswith("**")]
-    source, target = folder / "figures/gains.svg", figures / f"{name}_gains.svg"
+    source, target = folder / "figures/gain_heatmap.svg", figures / f"{name}_gain_heatmap.svg"
     if not source.is_file():
         sys.exit(f"{source}: no such file; finish the grid first, e.g. make demo")
     if source.stat().st_size > LARGEST:

@@ -43,7 +43,7 @@ rule runs:
         mem_mb=2000,
         runtime=10,
     params:
-        grid=W.grid_digest(),
+        runs=W.runs_digest(),
     message:
         "runs: what every training run cost and how it went"
     shell:

@@ -294,6 +294,11 @@ class Wiring:
         """Every figure in every format."""
         return contents.figure_files(self.grid)
 
+    def runs_digest(self) -> str:
+        """A hash of which runs there are, and which languages are predicted with each."""
+        languages = {target: self.grid.languages(target) for target in self.grid.config.targets}
+        return digest([self.grid.arms, self.grid.runs, languages])
+
     def all_manifests(self) -> list[str]:
         """Every checkpoint's manifest."""
         arms = [self.paths.arm(arm) for arm in self.grid.arms]

@@ -152,27 +152,36 @@ def test_what_a_figure_needs_and_is_not_there_is_said(material):
 
 
 def test_which_figures_a_grid_has():
-    assert figure_names(small_paper()) == ("gains", "interaction", "slopes", "languages", "training", "dev")
+    assert figure_names(small_paper()) == (
+        "gain_heatmap",
+        "interaction_forest",
+        "slopes",
+        "language_gain",
+        "training_curves",
+        "dev_curves",
+    )
     one = Grid(validate({**RAW, "models": {"small": RAW["models"]["small"]}, "training": ONCE}))
-    assert figure_names(one) == ("gains", "languages", "training")
+    assert figure_names(one) == ("gain_heatmap", "language_gain", "training_curves")
     plain = Grid(validate({**RAW, "intermediates": {"none": {}}, "training": ONCE}))
-    assert figure_names(plain) == ("training",)
+    assert figure_names(plain) == ("training_curves",)
 
 
 def test_the_script_writes_what_the_rule_declares_and_a_preview_leaves_out_what_is_missing(folder):
     grid = answered(training=ONCE)
-    with pytest.raises(StiltgridError, match=r"figures/training: no finished run has a metrics\.jsonl"):
+    with pytest.raises(StiltgridError, match=r"figures/training_curves: no finished run has a metrics\.jsonl"):
         script("figures", "--config", "config.yaml")
     drop(grid, Cell("large", "mnli", "xnli", "fr", 2))
     run(grid, partial=True)
     script("figures", "--config", "config.yaml", "--partial", "--out", "preview")
     text = Path("preview/README.md").read_text(encoding="utf-8")
-    assert re.search(r"Left out: interaction \(the headline is not estimated.*large/mnli/xnli/fr", text)
-    assert not Path("preview/interaction.svg").exists()
+    assert re.search(r"Left out: interaction\\_forest \(the headline is not estimated.*large/mnli/xnli/fr", text)
+    assert not Path("preview/interaction_forest.svg").exists()
     there = {path.name for path in Path("preview").iterdir()}
-    assert {"gains.svg", "slopes.pdf", "languages.png"} <= there
+    assert {"gain_heatmap.svg", "slopes.pdf", "language_gain.png"} <= there
     declared = {Path(path).name for path in Wiring(grid).figure_files()}
-    assert there - {"README.md"} == {n for n in declared if n.split(".")[0] not in ("interaction", "training")}
+    assert there - {"README.md"} == {
+        n for n in declared if n.split(".")[0] not in ("interaction_forest", "training_curves")
+    }
 
 
 def test_a_cell_without_a_gain_is_hatched_and_open_marks_say_that_seed_noise_is_not_measured(folder):

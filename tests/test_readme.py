@@ -45,7 +45,7 @@ def finished(folder: Path) -> Path:
     for name, text in {
         "tables/main.md": "# Title\n\nRow none: absolute scores.\n\n| a | b |\n",
         "tables/answer.md": "# Title\n\n**Yes, by 1 point.**\n\n- In log odds: 2.\n",
-        "figures/gains.svg": "<svg/>",
+        "figures/gain_heatmap.svg": "<svg/>",
     }.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
@@ -62,8 +62,8 @@ def test_a_command_puts_table_answer_and_figure_of_a_finished_grid_into_the_read
     text = readme.read_text(encoding="utf-8")
     assert "**Yes, by 1 point.**" in text and "Row none: absolute scores." in text
     assert "# Title" not in text and "log odds" not in text and text.endswith("After.\n")
-    assert "](docs/figures/demo_gains.svg)" in text
-    assert (tmp_path / "docs/figures/demo_gains.svg").read_text() == "<svg/>"
+    assert "](docs/figures/demo_gain_heatmap.svg)" in text
+    assert (tmp_path / "docs/figures/demo_gain_heatmap.svg").read_text() == "<svg/>"
     main([f"demo={results}", "--readme", str(readme)])
     assert readme.read_text(encoding="utf-8") == text
 

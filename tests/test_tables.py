@@ -196,7 +196,7 @@ def test_latex_is_well_formed(path):
     assert bare.count("{") == bare.count("}")
     begun, ended = re.findall(r"\\begin\{(\S+?)\}", text), re.findall(r"\\end\{(\S+?)\}", text)
     assert sorted(begun) == sorted(ended)
-    parts = re.findall(r"\\begin\{tabular\}\{(.*)\}\n(.*?)\\end\{tabular\}", text, flags=re.DOTALL)
+    parts = re.findall(r"\\begin\{tabular\}\{([^\n]*)\}\n(.*?)\\end\{tabular\}", text, flags=re.DOTALL)
     assert len(parts) == text.count(r"\begin{tabular}") > 0
     for spec, body in parts:
         columns = len(re.sub(r"@\{.*?\}\}|@\{.*?\}", "", spec))

@@ -45,14 +45,14 @@ def figure_names(grid: Grid) -> tuple[str, ...]:
     found: list[str] = []
     if has_gains(grid):
         d = configured(grid)
-        found.append("gains")
+        found.append("gain_heatmap")
         if d.small is not None and d.large is not None:
-            found += [*(["interaction"] if d.singles else []), "slopes"]
+            found += [*(["interaction_forest"] if d.singles else []), "slopes"]
         if d.singles:
-            found.append("languages")
-    found.append("training")
+            found.append("language_gain")
+    found.append("training_curves")
     if _evaluated_often(grid):
-        found.append("dev")
+        found.append("dev_curves")
     return tuple(found)
 
 

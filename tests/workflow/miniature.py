@@ -44,7 +44,9 @@ CONFIG: dict[str, Any] = {
 def with_tables(jobs: dict[str, int]) -> dict[str, int]:
     """Return planned jobs with what follows the scores among them: each target that is scored is resampled once."""
     scored = sum(name.startswith("score_") for name in jobs)
-    return jobs | {"collect": 1, "contrasts": 1, "build_tables": 1} | ({"bootstrap": scored} if scored else {})
+    ran = any(name.startswith(("train_", "predict_")) for name in jobs)
+    after = {"collect": 1, "contrasts": 1, "build_tables": 1, "figures": 1} | ({"runs": 1} if ran else {})
+    return jobs | after | ({"bootstrap": scored} if scored else {})
 
 
 class Miniature:

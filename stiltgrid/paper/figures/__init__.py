@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FIGURES: dict[str, tuple[Callable[[Material], "Figure"], str]] = {
-    "gains": (
+    "gain_heatmap": (
         gains_figure,
         "Gain of each intermediate task over none in the languages that are not trained on, in points; one symmetric "
         "scale for all models. A dagger: differs from 0 (Benjamini-Hochberg). Hatched: not there.",
     ),
-    "interaction": (
+    "interaction_forest": (
         interaction_figure,
         "Gain of the large model minus gain of the small one, mean over intermediate tasks and languages that are not "
         "trained on, with intervals; the diamond is the headline, its width the interval. Open: seed noise not "
@@ -37,12 +37,15 @@ FIGURES: dict[str, tuple[Callable[[Material], "Figure"], str]] = {
         "Gain of each intermediate task in the small and the large model, mean over targets, in the languages that are "
         "not trained on.",
     ),
-    "languages": (
+    "language_gain": (
         languages_figure,
         "Gain in each language that is not trained on, mean over intermediate tasks, against its score without one.",
     ),
-    "training": (training_figure, "Training loss by optimizer step, means over seeds; first row: intermediate tasks."),
-    "dev": (dev_figure, "English dev score by optimizer step, means over seeds; first row: intermediate tasks."),
+    "training_curves": (
+        training_figure,
+        "Training loss by optimizer step, means over seeds; first row: intermediate tasks.",
+    ),
+    "dev_curves": (dev_figure, "English dev score by optimizer step, means over seeds; first row: intermediate tasks."),
 }
 """Name -> how it is drawn, and its caption."""
 
