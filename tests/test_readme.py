@@ -84,8 +84,7 @@ def test_what_cannot_be_put_there_is_said(tmp_path, capsys):
 
 
 def test_figures_in_the_repository_are_small():
-    found = [path for path in Path("docs/figures").glob("*") if path.suffix in (".svg", ".png")]
-    assert found
-    for path in found:
-        assert path.stat().st_size < 100_000, path
-        assert f"docs/figures/{path.name}" in README, path
+    shown = {Path(path) for path in re.findall(r"\]\((docs/figures/[^)]*)\)", README)}
+    there = {path for path in Path("docs/figures").glob("*") if path.suffix in (".svg", ".png")}
+    assert shown == there
+    assert all(path.stat().st_size < 100_000 for path in there)

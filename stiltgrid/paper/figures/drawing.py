@@ -73,12 +73,12 @@ def new_figure(height: float, width: float = WIDTH) -> "Figure":
 
 
 def line_style(k: int) -> dict[str, Any]:
-    """Return the look of the k-th line: 0 is black and whole; colours come round after six, with other dashes."""
+    """Return the look of the k-th line: 0 is black and whole, 1 dashed; colours come round after six, dashed otherwise."""
     if k == 0:
         return {"color": SERIES[0], "linestyle": "-"}
     colours = SERIES[1:]
     turn, place = divmod(k - 1, len(colours))
-    return {"color": colours[place], "linestyle": DASHES[(place + turn) % len(DASHES)]}
+    return {"color": colours[place], "linestyle": DASHES[(place + turn + 1) % len(DASHES)]}
 
 
 def zero_line(axes: "Axes", *, vertical: bool = False) -> None:
