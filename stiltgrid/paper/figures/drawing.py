@@ -73,7 +73,7 @@ def new_figure(height: float, width: float = WIDTH) -> "Figure":
 
 
 def line_style(k: int) -> dict[str, Any]:
-    """Return the look of the k-th line: 0 is black and whole, 1 dashed; colours come round after six, dashed otherwise."""
+    """Return the look of the k-th line: 0 is black and whole; colours come round after six, with other dashes."""
     if k == 0:
         return {"color": SERIES[0], "linestyle": "-"}
     colours = SERIES[1:]
