@@ -2,6 +2,7 @@
 #
 #   snakemake                                      the paper's grid (config.yaml), on this machine
 #   snakemake --configfile config/demo.yaml        the offline miniature
+#   snakemake fetch                                models and data sets of the hub, where there is a network; nothing else uses one
 #   snakemake --profile slurm                      on a SLURM cluster
 #   snakemake status | plan | tables | preview     what is done; what is left and its cost; tables; tables of what is there
 #   snakemake power                                the smallest effects that the grid would detect
@@ -94,6 +95,7 @@ rule submission:
         "grid {GRID.config.grid}: submissions in {PATHS.root}/submission"
 
 
+include: "rules/fetch.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/predict.smk"

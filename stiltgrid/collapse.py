@@ -23,8 +23,13 @@ def answers(predictions: Sequence[Prediction]) -> int:
 
 
 def trivial(row: TaskRow, dev: Sequence[Example]) -> float:
-    """Return the score of the trivial baseline, 0 to 100: the task's `chance`, or dev's commonest label if higher."""
-    if row.kind != "classification" or not dev:
+    """Return the score of the trivial baseline, 0 to 100: the task's `chance`, or dev's commonest label if higher.
+
+    Where questions may have no answer, that is to answer none.
+    """
+    if row.no_answer is not None and dev:
+        return max(row.chance, 100 * sum(not e.references for e in dev) / len(dev))
+    if row.kind not in ("classification", "choice") or not dev:
         return row.chance
     return max(row.chance, 100 * max(Counter(e.label for e in dev).values()) / len(dev))
 

@@ -56,11 +56,19 @@ def validate(raw: dict[str, Any], where: str = "config") -> Config:
         raw: what YAML gave.
         where: the file's name, for messages.
 
+    Its extensions are in force from then on, in place of those of the config before.
+
     Raises:
         StiltgridError: with one line for each fault.
     """
+    from stiltgrid import extensions
+
     if not isinstance(raw, dict):
         raise StiltgridError(f"{where}: expected keys and values, found {type(raw).__name__}")
+    folders = raw.get("extensions") or ()
+    if not isinstance(folders, (list, tuple)) or not all(isinstance(folder, str) for folder in folders):
+        raise StiltgridError(f"{where}: extensions: expected a list of folders, found {folders!r}")
+    extensions.use(folders)
     try:
         return Config.model_validate(raw)
     except ValidationError as error:

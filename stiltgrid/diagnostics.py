@@ -110,7 +110,7 @@ def _percent(count: int, total: int) -> float | None:
 
 def _invalid(task: TaskRow, example: Example, said: Prediction) -> bool:
     if said.tags is not None:
-        return any(tag not in task.labels for tag in said.tags)
+        return bool(task.labels) and any(tag not in task.labels for tag in said.tags)
     if task.kind == "span":
         return (said.text or "") not in example.fields["context"]
     return said.label not in task.labels

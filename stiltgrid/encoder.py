@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from stiltgrid.errors import StiltgridError
 from stiltgrid.formulations.features import IGNORED
+from stiltgrid.formulations.sharing import head_owners
 from stiltgrid.tasks.registry import TaskRow
 
 UNITS = {"tagging": None, "span": 2}  # columns of labels by kind: None all, else one
@@ -23,20 +24,23 @@ class Head:
     Attributes:
         kind: the task's kind.
         labels: in order.
+        head: the name of a head that tasks share, if they do.
     """
 
     kind: str
     labels: tuple[str, ...]
+    head: str | None = None
 
 
 class EncoderWithHeads(nn.Module):
-    """An encoder and one head a task; every head is evaluated at each step.
+    """An encoder and one head a task, or one that several tasks share; every head is evaluated at each step.
 
     A head whose task is absent from the batch adds zero to the loss, so that under DDP and ZeRO-3 every rank
     touches the same parameters in the same order and none waits for ever.
 
     Sequence head as RoBERTa's: dense, tanh, dropout, output (Liu et al. 2019); tagging head: dropout, output; span
-    head: output, a start and an end score a token (Devlin et al. 2019, section 4.2).
+    head: output, a start and an end score a token (Devlin et al. 2019, section 4.2); choice head: as the sequence head,
+    one score an input, softmax over an example's inputs (section 4.4).
     """
 
     accepts_loss_kwargs = False
@@ -49,9 +53,9 @@ class EncoderWithHeads(nn.Module):
         self.pooling = pooling
         size = encoder.config.hidden_size
         self.drop = nn.Dropout(dropout)
-        self.heads = nn.ModuleDict(
-            {_key(name): _layers(row.kind, size, len(row.labels)) for name, row in self.rows.items()}
-        )
+        self.owners = head_owners(self.rows)
+        own = {name: row for name, row in self.rows.items() if self.owners[name] == name}
+        self.heads = nn.ModuleDict({_key(name): _layers(row.kind, size, len(row.labels)) for name, row in own.items()})
         for module in self.heads.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.02)
@@ -83,6 +87,7 @@ class EncoderWithHeads(nn.Module):
         positions: Tensor,
         head: Tensor,
         labels: Tensor | None = None,
+        choices: Tensor | None = None,
     ) -> dict[str, Any]:
         """Run the encoder and all heads.
 
@@ -93,10 +98,13 @@ class EncoderWithHeads(nn.Module):
             positions: (batch, units), the token that stands for each unit of a tagging row.
             head: (batch), the row's task by its place among the tasks.
             labels: (batch, units), class indices, of a span row the first and the last token; -100 = none.
+            choices: (batch, most choices), the rows of an example's choices at its first row, -1 beyond; None: every
+                row is an example.
 
         Returns:
             `logits`: task -> (batch, units, labels), one unit but for tagging; of a span task (batch, tokens, 2),
-            start and end. With labels, `loss`: the sum of cross entropies, of a span's over the tokens.
+            start and end; of a choice task (batch, 1, most choices), -inf beyond an example's. With labels, `loss`: the
+            sum of cross entropies, of a span's over the tokens.
         """
         segments = {"token_type_ids": token_type_ids} if self._segments else {}
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **segments)[0]
@@ -108,6 +116,9 @@ class EncoderWithHeads(nn.Module):
         logits: dict[str, Tensor] = {}
         loss: Any = 0.0
         for index, (name, row) in enumerate(self.rows.items()):
+            if self.owners[name] != name:
+                logits[name] = logits[self.owners[name]]
+                continue
             layers = self.heads[_key(name)]
             if row.kind == "tagging":
                 logits[name] = layers["out"](self.drop(units))
@@ -116,9 +127,15 @@ class EncoderWithHeads(nn.Module):
             else:
                 hidden = torch.tanh(layers["dense"](self.drop(pooled)))
                 logits[name] = layers["out"](self.drop(hidden)).unsqueeze(1)
+                if row.kind == "choice":
+                    logits[name] = _of_choices(logits[name][:, 0, 0], choices).unsqueeze(1)
             if labels is not None:
                 wanted = labels[:, : UNITS.get(row.kind, 1)]
-                wanted = wanted.masked_fill((head != index).unsqueeze(1), IGNORED)
+                elsewhere = head != index
+                for other, (task, owner) in enumerate(self.owners.items()):
+                    if owner == name and task != name:
+                        elsewhere = elsewhere & (head != other)
+                wanted = wanted.masked_fill(elsewhere.unsqueeze(1), IGNORED)
                 scores = logits[name].float()
                 if row.kind == "span":
                     # each of the two is a choice among the tokens; a batch without span rows has one column of labels
@@ -129,12 +146,19 @@ class EncoderWithHeads(nn.Module):
         return {"logits": logits} if labels is None else {"logits": logits, "loss": loss}
 
 
+def _of_choices(scores: Tensor, choices: Tensor | None) -> Tensor:
+    """Return the scores of each row's choices, (rows, most choices); a row that begins no example has its own first."""
+    if choices is None:
+        return scores.unsqueeze(1)
+    return scores[choices.clamp(min=0)].masked_fill(choices < 0, -torch.inf)
+
+
 def _layers(kind: str, size: int, labels: int) -> nn.ModuleDict:
     if kind == "span":
         return nn.ModuleDict({"out": nn.Linear(size, 2)})
     if kind == "tagging":
         return nn.ModuleDict({"out": nn.Linear(size, labels)})
-    return nn.ModuleDict({"dense": nn.Linear(size, size), "out": nn.Linear(size, labels)})
+    return nn.ModuleDict({"dense": nn.Linear(size, size), "out": nn.Linear(size, 1 if kind == "choice" else labels)})
 
 
 def _key(task: str) -> str:

@@ -27,9 +27,10 @@ class Example:
         label: classification and ranking: one of the task row's labels, else None.
         words: tagging: the words, else None.
         tags: tagging: one tag a word, else None.
-        references: question answering: every answer that counts as right; generation: the one reference text; else
-            None. Kept byte for byte.
+        references: question answering: every answer that counts as right, none where the context has no answer (SQuAD
+            2.0); generation: the one reference text; else None. Kept byte for byte.
         starts: question answering: where each answer begins in the field `context`, in code points; else None.
+        choices: multiple choice: the texts to choose from, else None; `label` is the right one's place, from "0".
     """
 
     id: str
@@ -40,6 +41,7 @@ class Example:
     tags: tuple[str, ...] | None = None
     references: tuple[str, ...] | None = None
     starts: tuple[int, ...] | None = None
+    choices: tuple[str, ...] | None = None
 
 
 def fingerprint(examples: Iterable[Example]) -> str:
@@ -53,6 +55,8 @@ def fingerprint(examples: Iterable[Example]) -> str:
         content = [e.id, e.group, list(e.fields.items()), e.label, e.words, e.tags]
         if e.references is not None:  # so that tasks without them keep the fingerprints they have
             content += [e.references, e.starts]
+        if e.choices is not None:
+            content.append({"choices": e.choices})
         sha.update(canonical_json(content).encode())
         sha.update(b"\n")
     return sha.hexdigest()
@@ -99,6 +103,8 @@ def write_examples(path: Path | str, examples: Sequence[Example], about: dict[st
             "starts": pa.array([e.starts for e in examples], pa.list_(pa.int64())),
         }
     )
+    if any(e.choices is not None for e in examples):  # files of other kinds keep their bytes
+        table = table.append_column("choices", pa.array([e.choices for e in examples], pa.list_(pa.string())))
     record = {
         **about,
         "schema_version": SCHEMA_VERSION,
@@ -127,7 +133,7 @@ def read_examples(path: Path | str, *, texts: bool = True) -> list[Example]:
     import pyarrow.parquet as pq
 
     path = Path(path)
-    names = ("id", "group", "fields", "label", "words", "tags", "references", "starts")
+    names = ("id", "group", "fields", "label", "words", "tags", "references", "starts", "choices")
     wanted = [name for name in names if texts or name != "fields"]
     try:
         # columns that a file does not have are passed over here
@@ -152,6 +158,7 @@ def read_examples(path: Path | str, *, texts: bool = True) -> list[Example]:
             tags=None if tags is None else tuple(tags),
             references=None if references is None else tuple(references),
             starts=None if starts is None else tuple(starts),
+            choices=None if choices is None else tuple(choices),
         )
-        for i, g, f, label, words, tags, references, starts in zip(*columns, strict=True)
+        for i, g, f, label, words, tags, references, starts, choices in zip(*columns, strict=True)
     ]

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from stiltgrid.hub.repository import applies, dataset_of
 from stiltgrid.intermediates import training_tasks
 from stiltgrid.schema import Config, Source
 from stiltgrid.tasks.registry import Decoding, TaskRow, task
@@ -138,6 +139,7 @@ class Grid:
     """A config's cells, runs and exclusions."""
 
     def __init__(self, config: Config) -> None:
+        use_extensions_of(config)
         self.config = config
         self.paths = Paths(config.grid)
         self.tasks: dict[str, TaskRow] = {name: task(t.task) for name, t in config.targets.items()}
@@ -161,13 +163,22 @@ class Grid:
     @cached_property
     def excluded(self) -> dict[tuple[str, str, str], str]:
         """Reason why a (model, intermediate, target) has no cells to run; absent: it runs."""
+        from stiltgrid.availability import absent
         from stiltgrid.support import unsupported
 
+        named = {name for names in self.arm_tasks.values() for name in names} | {
+            row.name for row in self.tasks.values()
+        }
+        lost = {
+            name: absent(row, self.source(name), [self.paths.data(DataFile(name, s, "en")) for s in ("train", "dev")])
+            for name in sorted(named)
+            if (row := task(name)).by_hand is not None
+        }
         reasons = {}
         for model, row in self.config.models.items():
-            lacking = {name: unsupported(self.tasks[name], row.family) for name in self.config.targets}
+            lacking = {name: unsupported(aim, row.family) or lost.get(aim.name) for name, aim in self.tasks.items()}
             for arm, names in self.arm_tasks.items():
-                arm_reason = next((r for n in names if (r := unsupported(task(n), row.family))), None)
+                arm_reason = next((r for n in names if (r := unsupported(task(n), row.family) or lost.get(n))), None)
                 for target in self.config.targets:
                     if reason := lacking[target] or arm_reason:
                         reasons[model, arm, target] = reason
@@ -235,8 +246,30 @@ class Grid:
         return {name: {s: [DataFile(name, s, language)] for s in ("train", "dev")} for name, language in pairs}
 
     def source(self, name: str) -> Source | None:
-        """Return where a task's original files lie: its own entry of `sources`, else its suite's."""
-        return self.config.sources.get(name) or self.config.sources.get(name.split("/")[0])
+        """Return where a task's original files lie: its own entry of `sources`, else its suite's.
+
+        The path of a data set of the hub is the folder that it is fetched into.
+        """
+        key = next((key for key in (name, name.split("/")[0]) if key in self.config.sources), None)
+        if key is None:
+            return None
+        source = self.config.sources[key]
+        if not source.hub:
+            return source
+        if not applies(key, source, row := task(name)):
+            return None
+        return source.model_copy(update={"path": dataset_of(row, source).folder(self.config.hub.folder)})
+
+
+def use_extensions_of(config: Config) -> None:
+    """Put a config's extensions in force: where another config was validated since, or in a process that it is sent to.
+
+    Raises:
+        StiltgridError: if a folder is not what it was when the config was validated, and not valid any more.
+    """
+    from stiltgrid.extensions import use
+
+    use(config.extensions)
 
 
 def parent_manifest(paths: Paths, grid: Grid, model: str, intermediate: str, seed: int) -> str:

@@ -20,6 +20,7 @@ from stiltgrid import adapters, sharded
 from stiltgrid.artifacts import file_sha256, read_json, replacing, write_json
 from stiltgrid.encoder import EncoderWithHeads, Head
 from stiltgrid.errors import StiltgridError
+from stiltgrid.formulations.sharing import shared_heads
 from stiltgrid.placement import FLOAT32, Placement, placed
 from stiltgrid.tasks.registry import TaskRow
 from stiltgrid.untied import T5Tied, UntiedMT5, text2text_class
@@ -253,6 +254,8 @@ def save_model(model: nn.Module, folder: Path | str, write: bool = True) -> None
                     save_file(heads, temporary, {"format": "pt"})
         if write:
             tasks = {n: {"kind": r.kind, "labels": list(r.labels)} for n, r in model.rows.items()}
+            for name, head in shared_heads(model.rows).items():
+                tasks[name]["head"] = head
             write_json(folder / "heads.json", {"pooling": model.pooling, "tasks": tasks})
     if adapters.has(model):
         adapters.save(model, folder, write)
@@ -322,7 +325,7 @@ def _with_saved_heads(folder: Path, encoder: nn.Module, own_type: bool) -> Encod
     from safetensors.torch import load_file
 
     about = read_json(folder / "heads.json")
-    heads = {name: Head(h["kind"], tuple(h["labels"])) for name, h in about["tasks"].items()}
+    heads = {name: Head(h["kind"], tuple(h["labels"]), h.get("head")) for name, h in about["tasks"].items()}
     model = EncoderWithHeads(encoder, heads, about["pooling"], 0.0)
     try:
         state = load_file(folder / "heads.safetensors")
@@ -348,7 +351,10 @@ def pretrained_folder(directory: Path | str) -> Path:
     manifest = read_json(directory / "manifest.json")
     folder = directory / manifest["path"]  # an absolute path stays as it is
     if not folder.is_dir():
-        raise StiltgridError(f"{directory}/manifest.json: folder {folder} does not exist; run the fetch rule again")
+        raise StiltgridError(
+            f"{directory}/manifest.json: folder {folder} does not exist; if it was moved, remove that manifest and run "
+            "again with its place in the config (`source`, `hub.folder`): the same model trains nothing again"
+        )
     for name, record in manifest["files"].items():
         path = folder / name
         size = path.stat().st_size if path.is_file() else None

@@ -17,6 +17,7 @@ from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
 from stiltgrid.formulations import check_trained, formulation
 from stiltgrid.formulations.features import Setup
+from stiltgrid.label_sets import with_labels
 from stiltgrid.predictions import Prediction
 from stiltgrid.storage import check_there
 from stiltgrid.tasks.registry import Decoding, TaskRow
@@ -177,6 +178,7 @@ class Predictor:
             StiltgridError: if the model was not trained on the task, or on another form of it (labels, verbalisers,
                 fields), or the task cannot be put to its vocabulary.
         """
+        task = with_labels(task, self.manifest.get("labels", {}).get(task.name))
         length = self.manifest["recipe"]["training"]["max_input_length"]
         start = getattr(self.model.config, "decoder_start_token_id", None) or 0
         how = {task.name: task.decoding if decoding is None else decoding}

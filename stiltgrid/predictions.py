@@ -18,13 +18,16 @@ class Prediction:
 
     Attributes:
         id: the example's id.
-        label: classification and ranking: the most probable label.
-        scores: classification and ranking: log-probability of each label in the task row's order (natural log,
-            normalised over the labels).
+        label: classification, ranking and choice: the most probable label.
+        scores: classification, ranking and choice: log-probability of each label in the task row's order, or of each
+            choice (natural log, normalised over them).
         value: ranking: expected relevance, the mean of the numeric labels under `scores`.
         tags: tagging: one tag a word.
-        text: question answering and generation: the answer, byte for byte; may be empty.
+        text: question answering and generation: the answer, byte for byte; may be empty. Where there may be no answer
+            (SQuAD 2.0): what it is if there is one.
         truncated: was some of the example's input cut off? None: not known.
+        no_answer: question answering where there may be no answer: how much likelier that is than the answer, in log
+            odds; above 0 the answer is withheld.
     """
 
     id: str
@@ -34,6 +37,7 @@ class Prediction:
     tags: tuple[str, ...] | None = None
     text: str | None = None
     truncated: bool | None = None
+    no_answer: float | None = None
 
 
 def write_predictions(path: Path | str, predictions: Sequence[Prediction], about: dict[str, Any]) -> None:
@@ -52,6 +56,8 @@ def write_predictions(path: Path | str, predictions: Sequence[Prediction], about
             "truncated": pa.array([p.truncated for p in predictions], pa.bool_()),
         }
     )
+    if any(p.no_answer is not None for p in predictions):  # files of other tasks keep their bytes
+        table = table.append_column("no_answer", pa.array([p.no_answer for p in predictions], pa.float64()))
     record = {**about, "schema_version": SCHEMA_VERSION, "rows": len(predictions)}
     table = table.replace_schema_metadata({"stiltgrid": canonical_json(record)})
     with replacing(path) as temporary:
@@ -102,7 +108,7 @@ def read_predictions(path: Path | str) -> list[Prediction]:
     nothing = [None] * table.num_rows  # files written before a column existed have none
     columns = [
         table[name].to_pylist() if name in table.column_names else nothing
-        for name in ("id", "label", "scores", "value", "tags", "text", "truncated")
+        for name in ("id", "label", "scores", "value", "tags", "text", "truncated", "no_answer")
     ]
     return [
         Prediction(
@@ -113,8 +119,9 @@ def read_predictions(path: Path | str) -> list[Prediction]:
             tags=None if tags is None else tuple(tags),
             text=text,
             truncated=truncated,
+            no_answer=no_answer,
         )
-        for i, label, scores, value, tags, text, truncated in zip(*columns, strict=True)
+        for i, label, scores, value, tags, text, truncated, no_answer in zip(*columns, strict=True)
     ]
 
 
@@ -126,7 +133,7 @@ def check_alignment(
     Args:
         examples: the gold rows.
         predictions: one for each, same order.
-        labels: the valid labels or tags.
+        labels: the valid labels or tags; empty: any (those of training data that are not here).
         where: the prediction file's name for messages.
 
     Raises:
@@ -149,8 +156,8 @@ def check_alignment(
             continue
         else:
             given = (said.label,)
+        # of choices only those that the example has
+        valid = allowed if example.choices is None else {str(i) for i in range(len(example.choices))}
         for label in given:
-            if label not in allowed:
-                raise StiltgridError(
-                    f"{where}: {said.id!r} is labelled {label!r}; allowed: {', '.join(sorted(allowed))}"
-                )
+            if label is None or (valid and label not in valid):
+                raise StiltgridError(f"{where}: {said.id!r} is labelled {label!r}; allowed: {', '.join(sorted(valid))}")

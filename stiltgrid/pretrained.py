@@ -1,6 +1,5 @@
 """Phase (i): a pretrained model pinned by a manifest, from a folder, the hub, or the demo's own builder."""
 
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -8,34 +7,30 @@ from typing import Any
 from stiltgrid.artifacts import digest, file_sha256, read_json, write_json
 from stiltgrid.config import expanded
 from stiltgrid.errors import StiltgridError
-
-log = logging.getLogger(__name__)
+from stiltgrid.hub import fetched
+from stiltgrid.hub.repository import Repository
+from stiltgrid.hub.wanted import MODEL, model_of
 
 SCHEMA_VERSION = 1
-# PyTorch's weights, not the copies for other frameworks
-HUB_FILES = ["config.json", "generation_config.json", "*.safetensors*", "pytorch_model*.bin*"]
-HUB_TOKENIZER = ["tokenizer*", "spiece.model", "sentencepiece*", "special_tokens_map.json", "vocab*", "merges.txt"]
 
 
-def _hub_folder(source: str, revision: str) -> Path:
-    """Return the snapshot of a hub model, from the cache or, where there is a network, downloaded (it resumes)."""
+def _hub_folder(source: str, revision: str, root: Path) -> Path:
+    """Return the folder of a hub model: fetched, else the snapshot in the library's own cache, if it is whole."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    patterns = HUB_FILES + HUB_TOKENIZER
-    try:
-        folder = Path(snapshot_download(source, revision=revision, allow_patterns=patterns, local_files_only=True))
-        model_files(folder)
-        return folder
-    except (LocalEntryNotFoundError, StiltgridError):
-        log.info("%s at %s is not whole in the local hub cache; downloading", source, revision[:8])
-    try:
-        return Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
-    except Exception as error:
-        raise StiltgridError(
-            f"model {source} at revision {revision}: not in the local hub cache and not to be had ({error}); on a "
-            f"machine with a network run: hf download {source} --revision {revision}, with the same HF_HOME"
-        ) from error
+    repository, patterns = model_of(source, revision)
+    folder = Path(repository.folder(str(root)))
+    if fetched.read(folder) is None:
+        try:
+            # of one file only: whether the model is whole is asked of its own files below
+            cached = Path(snapshot_download(source, revision=revision, allow_patterns=MODEL[:1], local_files_only=True))
+            model_files(cached)
+            return cached
+        except (LocalEntryNotFoundError, StiltgridError):
+            pass
+    fetched.require(repository, folder, patterns)
+    return folder
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -75,21 +70,24 @@ def describe(folder: Path) -> dict[str, Any]:
     return {p.name: {"sha256": file_sha256(p), "bytes": p.stat().st_size} for p in model_files(folder)}
 
 
-def prepare(source: str, revision: str | None, family: str, manifest: Path) -> dict[str, Any]:
-    """Make a pretrained model available and write its manifest.
+def prepare(
+    source: str, revision: str | None, family: str, manifest: Path, fetched_to: Path = Path("data/hub")
+) -> dict[str, Any]:
+    """Pin a pretrained model that is at hand, or the demo's, which is built, by its manifest.
 
     Args:
         source: hub id, folder, or `demo:<size>`.
         revision: 40-hex revision of a hub model, else None.
         family: text2text or heads.
         manifest: the manifest to write; a demo model is built into `weights/` beside it.
+        fetched_to: the folder of what `snakemake fetch` brings from the hub.
 
     Returns:
         The manifest: `digest` names the model by content, `path` says where its files lie (relative to the manifest's
         folder for a demo model; as given for a folder).
 
     Raises:
-        StiltgridError: if the model cannot be had or its folder is incomplete.
+        StiltgridError: if a hub model is not fetched, is not what was fetched, or the model's folder is incomplete.
     """
     manifest.parent.mkdir(parents=True, exist_ok=True)
     if source.startswith("demo:"):
@@ -99,13 +97,15 @@ def prepare(source: str, revision: str | None, family: str, manifest: Path) -> d
         build(folder, size=source.removeprefix("demo:"), seed=0)
         path = "weights"
     elif revision is not None:
-        folder = _hub_folder(source, revision)
-        path = str(folder)
+        folder = _hub_folder(source, revision, fetched_to)
+        path = _recorded(folder, manifest)
     else:
         folder = Path(expanded(source))
-        # relative to the manifest's folder, so that a results folder can be moved together with its models
-        path = os.path.relpath(folder, manifest.parent) if not folder.is_absolute() else str(folder)
+        path = _recorded(folder, manifest)
     files = describe(folder)
+    if revision is not None and (record := fetched.read(folder)):
+        found = {name: about["sha256"] for name, about in files.items()}
+        fetched.check_content(Repository("model", source, revision), folder, record, found)
     record = {
         "schema_version": SCHEMA_VERSION,
         "kind": "pretrained",
@@ -119,3 +119,8 @@ def prepare(source: str, revision: str | None, family: str, manifest: Path) -> d
     }
     write_json(manifest, record)
     return record
+
+
+def _recorded(folder: Path, manifest: Path) -> str:
+    """Return a folder relative to the manifest's, so that a results folder can be moved together with its models."""
+    return os.path.relpath(folder, manifest.parent) if not folder.is_absolute() else str(folder)

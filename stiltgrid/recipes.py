@@ -9,11 +9,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from stiltgrid import formulations
+from stiltgrid.artifacts import digest
 from stiltgrid.errors import StiltgridError
+from stiltgrid.formulations.sharing import shared_heads
 from stiltgrid.grid import Grid
+from stiltgrid.hub.repository import dataset_of
 from stiltgrid.schema import Config, Training, TrainingOverride
 from stiltgrid.store import PREDICTION_VERSION
-from stiltgrid.tasks.registry import task
+from stiltgrid.tasks.added import code_of, in_force
+from stiltgrid.tasks.registry import TaskRow, task, tasks
 
 RECIPE_VERSION = 1
 """Raise when training or batching change in a way that changes results."""
@@ -23,6 +27,12 @@ DATA_VERSION = 1
 
 SCORE_VERSION = 2
 """Raise when a metric or a diagnostic changes in a way that changes scores."""
+
+
+UNREAD = {"title", "licence", "citation", "url", "chance", "sizes", "hub", "revision", "metrics", "submission"}
+UNREAD |= {"decoding", "output_length", "segments", "parallel", "layouts", "labels"}
+"""Keys of a task's row that say nothing of how its files are read; of `layouts` the chosen one counts, of `labels` the
+names."""
 
 
 def merged(*layers: TrainingOverride) -> Training:
@@ -41,15 +51,18 @@ def merged(*layers: TrainingOverride) -> Training:
     return Training.model_validate(values)
 
 
-def formulation_of(names: Iterable[str]) -> dict[str, Any]:
+def formulation_of(names: Iterable[str], family: str = "text2text") -> dict[str, Any]:
     """Return what the formulation of some tasks is: its version, and each task's labels, verbalisers and fields.
 
-    An edited verbaliser is another task to a model, so it is part of the recipe.
+    An edited verbaliser is another task to a model, so it is part of the recipe; and of heads, which tasks share one.
     """
-    return {
+    rows = {name: task(name) for name in names}
+    about = {
         "version": formulations.VERSION,
-        "tasks": {name: formulations.described(task(name)) for name in names},
+        "tasks": {name: formulations.described(row) for name, row in rows.items()},
     }
+    shared = shared_heads(rows) if family == "heads" else {}
+    return about | ({"heads": shared} if shared else {})
 
 
 def training_recipe(grid: Grid, model: str, intermediate: str, target: str | None, seed: int) -> dict[str, Any]:
@@ -98,12 +111,15 @@ def training_recipe(grid: Grid, model: str, intermediate: str, target: str | Non
         # where there is no adapter yet, nothing is merged or stacked
         first = target is None or not grid.arm_tasks[intermediate]
         about["lora"] = row.lora.model_dump(mode="json", exclude={"phases"} if first else None)
+    # what selects a checkpoint, where an extension defines it
+    code = code_of("metric", [metric for name in names for metric in task(name).metrics])
     return {
+        **({"metrics": code} if code else {}),
         "version": RECIPE_VERSION,
         "phase": "intermediate" if target is None else "target",
         "model": about,
         "tasks": names,
-        "formulation": formulation_of(names),
+        "formulation": formulation_of(names, row.family),
         "mixing": config.intermediates[intermediate].mixing if target is None else "proportional",
         "source_language": "en" if target is None else config.targets[target].source_language,
         "training": values,
@@ -128,7 +144,9 @@ def prediction_recipe(grid: Grid, target: str) -> dict[str, Any]:
 def scoring_recipe(grid: Grid, target: str) -> dict[str, Any]:
     """Return what, beside the predictions, determines a target's scores: version, task, metrics and split."""
     row, split = grid.tasks[target], grid.config.targets[target].eval_split
-    return {"version": SCORE_VERSION, "task": row.name, "metrics": list(row.metrics), "split": split}
+    about = {"version": SCORE_VERSION, "task": row.name, "metrics": list(row.metrics), "split": split}
+    code = code_of("metric", row.metrics)
+    return about | {"code": code} if code else about
 
 
 def data_recipe(grid: Grid, task: str, split: str) -> dict[str, Any]:
@@ -136,10 +154,30 @@ def data_recipe(grid: Grid, task: str, split: str) -> dict[str, Any]:
     source = grid.source(task)
     if source is None:
         return {}
+    if source.hub:
+        repository = dataset_of(tasks()[task], source)
+        place = {"hub": repository.id, "revision": repository.revision}
+    else:
+        place = {"path": source.path}
+    if task in in_force().rows:
+        place["extension"] = _reading(tasks()[task], source.layout_of(split))
     return {
         "version": DATA_VERSION,
-        "path": source.path,
+        **place,
         "layout": source.layout_of(split),
         "file": source.files.get(split),
         "rows": list(source.rows[split]) if split in source.rows else None,
     }
+
+
+def _reading(row: TaskRow, layout: str | None) -> str:
+    """Return a hash of how the files of an extension's task are read: its row and, where it has its own, the reader.
+
+    The package's rows have none: a change of them that changes examples is declared by DATA_VERSION.
+    """
+    if row.pending or not row.layouts:
+        return digest(row.name)
+    chosen = row.layouts.get(layout or next(iter(row.layouts)))
+    about = row.model_dump(mode="json", exclude=UNREAD) | {"labels": list(row.labels)}
+    reader = {} if chosen is None else chosen.model_dump(mode="json", exclude={"sizes"})
+    return digest([about, reader, code_of("reader", [reader.get("reader", "")])])

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from stiltgrid.artifacts import read_json
 from stiltgrid.errors import StiltgridError, nearest
 from stiltgrid.failures import noting_failure
-from stiltgrid.grid import Cell, Grid, Run
+from stiltgrid.grid import Cell, Grid, Run, use_extensions_of
 from stiltgrid.score_languages import score_languages
 
 Progress = Callable[[int, int], None]
@@ -120,6 +120,7 @@ _GRID: list[Grid] = []  # a worker's own copy, sent once
 
 
 def _start(grid: Grid) -> None:
+    use_extensions_of(grid.config)
     _GRID[:] = [grid]
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from stiltgrid.errors import StiltgridError, nearest
+from stiltgrid.hub.repository import LAYOUT, applies, dataset_of
 from stiltgrid.intermediates import training_tasks
 from stiltgrid.tasks.registry import task, tasks
 
@@ -243,11 +244,18 @@ class Target(Block):
 
 
 class Source(Block):
-    """Where a suite's or a task's original files lie."""
+    """Where a suite's or a task's original files lie: at `path`, or fetched from the `hub`."""
 
-    path: str = Field(
+    path: str | None = Field(
+        None,
         description="folder, or archive (.tar.gz, .tgz, .tar, .zip), relative to the working folder or absolute; "
-        "`${VARIABLE}` is filled in"
+        "`${VARIABLE}` is filled in",
+    )
+    hub: bool = Field(False, description="instead of `path`: the hub's files, which `snakemake fetch` brings")
+    revision: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{40}$",
+        description="with `hub`, for one task: a commit of its data set, 40 hex digits; null: the task's row has it",
     )
     layout: str | dict[Literal["train", "dev", "test"], str] | None = Field(
         None, description="release format, or one a split; null: the task's first"
@@ -259,9 +267,30 @@ class Source(Block):
         {}, description="half-open slice of data rows, e.g. [0, 1600], where a release lacks a split of its own"
     )
 
+    @model_validator(mode="after")
+    def _one_place(self) -> "Source":
+        if self.hub == (self.path is not None):
+            found = "both" if self.hub else "neither"
+            raise ValueError(f"expected `path: <folder or archive>` or `hub: true`, found {found}")
+        if self.revision is not None and not self.hub:
+            raise ValueError("`revision` is a data set's of the hub; it needs `hub: true`")
+        return self
+
     def layout_of(self, split: str) -> str | None:
-        """Return the release format of a split; None: the task's first."""
-        return self.layout.get(split) if isinstance(self.layout, dict) else self.layout  # type: ignore[call-overload]
+        """Return the release format of a split; None: the task's first, or of the hub `hub`."""
+        named = self.layout.get(split) if isinstance(self.layout, dict) else self.layout  # type: ignore[call-overload]
+        return LAYOUT if named is None and self.hub else named
+
+
+class Hub(Block):
+    """Where `snakemake fetch` puts models and data sets of the hub; no part of any recipe."""
+
+    folder: str = Field(
+        "data/hub", description="folder, relative to the working folder or absolute; `${VARIABLE}` is filled in"
+    )
+    endpoint: str | None = Field(
+        None, description="address of the hub or a mirror; null: the environment's HF_ENDPOINT, else the public one"
+    )
 
 
 class SubmissionOptions(Block):
@@ -322,6 +351,10 @@ class Config(Block):
     baseline_seeds: int | None = Field(None, ge=1, description="seeds of the `none` row; null: `seeds`")
     training: TrainingOverride = Field(default_factory=TrainingOverride, description="hyperparameters of every run")
     sources: dict[str, Source] = Field({}, description="a suite's or a task's (suite/task) original files")
+    extensions: tuple[str, ...] = Field(
+        (), description="folders with tasks, readers and metrics of your own (docs/adding.md), as a source's `path`"
+    )
+    hub: Hub = Field(default_factory=Hub, description="what is fetched from the hub")
     models: dict[Name, Model] = Field(min_length=1, description="the pretrained models")
     intermediates: dict[Name, Intermediate] = Field(min_length=1, description="the intermediate arms")
     targets: dict[Name, Target] = Field(min_length=1, description="the target tasks")
@@ -354,6 +387,32 @@ class Config(Block):
         for name in self.sources:
             if name not in suites and name not in tasks():
                 raise ValueError(f"sources: {name!r} is no suite or task; {nearest(name, suites | set(tasks()))}")
+        return self
+
+    @model_validator(mode="after")
+    def _fetchable(self) -> "Config":
+        for name, source in self.sources.items():
+            if source.revision and "/" not in name:
+                raise ValueError(
+                    f"sources.{name}.revision: a suite has several data sets; write it at a task's own entry"
+                )
+        arms = {name: row.tasks for name, row in self.intermediates.items()}
+        named = {x: f"intermediates.{arm}" for arm in arms for x in training_tasks(arm, arms)}
+        named |= {task(target.task).name: f"targets.{name}" for name, target in self.targets.items()}
+        for name, where in named.items():
+            row = task(name)
+            entry = next((key for key in (row.name, row.suite) if key in self.sources), None)
+            if (
+                entry is None
+                or not (source := self.sources[entry]).hub
+                or row.pending
+                or not applies(entry, source, row)
+            ):
+                continue
+            try:
+                dataset_of(row, source)
+            except StiltgridError as error:
+                raise ValueError(f"sources.{entry} ({where}): {error}") from None
         return self
 
     @model_validator(mode="after")

@@ -3,8 +3,8 @@
 from stiltgrid.tasks.registry import TaskRow
 
 FORMULATIONS: dict[str, frozenset[str]] = {
-    "text2text": frozenset({"classification", "ranking", "tagging", "span", "generation"}),
-    "heads": frozenset({"classification", "ranking", "tagging", "span"}),
+    "text2text": frozenset({"classification", "ranking", "tagging", "span", "choice", "generation"}),
+    "heads": frozenset({"classification", "ranking", "tagging", "span", "choice"}),
 }
 WHY = {("heads", "generation"): "an encoder with heads cannot write text; use the text2text family"}
 

@@ -18,9 +18,12 @@ from stiltgrid.readers.files import source_paths
 from stiltgrid.recipes import data_recipe, pretrained_recipe, scoring_recipe, training_recipe
 from stiltgrid.score_languages import statistics_file
 from stiltgrid.storage import Storage
+from stiltgrid.tasks.added import code_of
 from stiltgrid.tasks.registry import task
 
 DEMO = "demo:"
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+"""No job asks the hub: what it needs is fetched before (`snakemake fetch`, the one exception)."""
 MODEL_FILES = {".json", ".safetensors", ".bin", ".model"}
 
 
@@ -70,9 +73,9 @@ class Wiring:
 
     @staticmethod
     def environment(checkout: Path | str, snapshot: str) -> dict[str, str]:
-        """Return the variables that the shell commands read: where scripts, package and config are."""
+        """Return the variables that the shell commands read: where scripts, package and config are, and no network."""
         checkout = str(checkout)
-        return {
+        return OFFLINE | {
             "PYTHONPATH": os.pathsep.join(filter(None, [checkout, os.environ.get("PYTHONPATH")])),
             "STILTGRID_SCRIPTS": f"{checkout}/workflow/scripts",
             "STILTGRID_CONFIG": snapshot,
@@ -89,7 +92,7 @@ class Wiring:
         """Sources that are archives: the path by the name of the folder that it is unpacked into."""
         found = {}
         for source in self.grid.config.sources.values():
-            if source.path.startswith(DEMO):
+            if source.path is None or source.path.startswith(DEMO):
                 continue
             try:
                 place = expanded(source.path)
@@ -275,6 +278,7 @@ class Wiring:
             "metrics": list(row.metrics),
             "parallel": row.parallel,
             "replicates": self.grid.config.analysis.replicates,
+            **({"code": code} if (code := code_of("metric", row.metrics)) else {}),
         }
 
     def bootstraps(self) -> list[str]:

@@ -1,7 +1,10 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from stiltgrid.tasks.added import Added, put_in_force
 
 
 @pytest.fixture(scope="session")
@@ -11,6 +14,13 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("STILTGRID_REAL_DATA is unset: no real rows here")
     return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def no_extensions_left() -> Iterator[None]:
+    """Take what a test's config has added out of force again."""
+    yield
+    put_in_force(Added())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

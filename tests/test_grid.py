@@ -60,6 +60,42 @@ def test_excluded_cells_have_a_reason_and_no_job():
     assert all(run.target == "xnli" for run in grid.runs)
 
 
+def test_an_arm_whose_files_a_person_must_bring_is_excluded_until_they_are_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arms = {"none": {}, "ccg": {"tasks": ["ccg"]}, "both": {"tasks": ["mnli", "ccg"]}}
+
+    def reasons(**changes):
+        return small(intermediates=arms, **changes).excluded
+
+    assert set(reasons()) == {("tiny", "ccg", "xnli"), ("tiny", "both", "xnli")}
+    reason = reasons()["tiny", "both", "xnli"]
+    assert "CCGbank is licensed by the LDC" in reason and "`sources` names no folder for it" in reason
+    sources = {"intermediate/ccg": {"path": "data/ccg"}}
+    assert "there is no data/ccg/ccg.train.tsv" in reasons(sources=sources)["tiny", "ccg", "xnli"]
+    (tmp_path / "data/ccg").mkdir(parents=True)
+    for split in ("train", "dev"):
+        (tmp_path / f"data/ccg/ccg.{split}.tsv").write_text("a\tN\n")
+    assert reasons(sources=sources) == {}
+    # an archive counts where it, or what was unpacked of it, is there
+    packed = {"intermediate/ccg": {"path": "ccg.zip"}}
+    assert "there is no ccg.zip" in reasons(sources=packed)["tiny", "ccg", "xnli"]
+    (tmp_path / "ccg.zip").write_text("")
+    assert reasons(sources=packed) == {}
+    # once read, the files may go
+    (tmp_path / "ccg.zip").unlink()
+    made = tmp_path / "results/small/data/intermediate/ccg"
+    made.mkdir(parents=True)
+    for split in ("train", "dev"):
+        (made / f"{split}.en.parquet").write_text("")
+    assert reasons(sources=packed) == {}
+
+
+def test_of_the_papers_arms_only_ccg_waits_for_files(tmp_path, monkeypatch):
+    grid = Grid(load("config.yaml"))
+    monkeypatch.chdir(tmp_path)
+    assert {arm for _, arm, _ in grid.excluded} == {"ccg", "multi"}
+
+
 def test_shared_tasks_of_an_arm_are_used_once():
     arms = {arm: row.tasks for arm, row in load("config.yaml").intermediates.items()}
     names = training_tasks("multi", arms)

@@ -444,7 +444,6 @@ def test_the_wrong_archive_folder_is_explained(tmp_path):
 
 
 def test_what_a_task_does_not_have_is_refused_by_name(tmp_path):
-    assert "is planned for version" in refused(tmp_path, "squad")
     assert "unknown layout 'hub'; allowed: original, xglue" in refused(tmp_path, "xglue/xnli", layout="hub")
     assert "unknown language 'frr'; did you mean 'fr'?" in refused(tmp_path, "xglue/xnli", language="frr")
     assert "layout 'xnli' has no dev split (it has: train)" in refused(tmp_path, "mnli", layout="xnli")

@@ -162,9 +162,12 @@ def save_xlmr(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def pretrained(folder: Path, family: str) -> Path:
-    """Write a pretrained directory: model, tokenizer, manifest."""
-    (save_mt5 if family == "text2text" else save_xlmr)(folder / "model")
+def pretrained(folder: Path, family: str, tokenizer: Any = None) -> Path:
+    """Write a pretrained directory: model, tokenizer (text2text: this one), manifest."""
+    if family == "text2text":
+        save_mt5(folder / "model", tokenizer=tokenizer)
+    else:
+        save_xlmr(folder / "model")
     record = {"schema_version": 1, "kind": "pretrained", "family": family, "source": "tiny", "revision": None}
     files = describe(folder / "model")
     write_json(folder / "manifest.json", {**record, "path": "model", "digest": digest(family), "files": files})
@@ -223,6 +226,30 @@ def _with_a_name(rng: random.Random, longest: int) -> tuple[list[str], int]:
     at = rng.randrange(len(words))
     words.insert(at, rng.choice(names))
     return words, at
+
+
+def perhaps_answered(number: int, seed: int = 0, longest: int = 8) -> list[Example]:
+    """Questions as `questions`, every other one without an answer: its context has no name."""
+    rows = []
+    for i, e in enumerate(questions(number, seed, longest)):
+        if i % 2:
+            context = e.fields["context"].replace(e.references[0], "red")
+            e = Example(e.id, e.group, e.fields | {"context": context}, references=(), starts=())
+        rows.append(e)
+    return rows
+
+
+def choices(number: int, seed: int = 0, fields: tuple[str, ...] = ("question",), most: int = 4) -> list[Example]:
+    """Prompts with choices of which the one that ends in `good` is right."""
+    rng = random.Random(seed)
+    rows = []
+    for i in range(number):
+        options = [" ".join([*rng.choices(WORDS[:9], k=rng.randint(1, 4)), "bad"]) for _ in range(rng.randint(2, most))]
+        right = rng.randrange(len(options))
+        options[right] = options[right].removesuffix("bad") + "good"
+        texts = {name: " ".join(rng.choices(WORDS[:20], k=rng.randint(2, 8))) for name in fields}
+        rows.append(Example(str(i), str(i), texts, str(right), choices=tuple(options)))
+    return rows
 
 
 def write_data(folder: Path, task: str, train: list[Example], dev: list[Example]) -> dict[str, dict[str, list[str]]]:

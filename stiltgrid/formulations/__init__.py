@@ -24,7 +24,8 @@ VERSION = 1  # part of every recipe and prediction: raise it when encoding or sc
 def described(row: TaskRow) -> dict[str, Any]:
     """Return what a task is to a model, as plain JSON.
 
-    That is its kind, labels with verbalisers in order, fields, segments, and, where answers are written, their length.
+    That is its kind, labels with verbalisers in order (or whence they come), fields, segments, and, where answers are
+    written, their length and what stands for no answer.
     """
     about = {
         "kind": row.kind,
@@ -32,7 +33,11 @@ def described(row: TaskRow) -> dict[str, Any]:
         "fields": list(row.fields),
         "segments": [list(segment) for segment in row.segments],
     }
-    return about if row.output_length is None else about | {"output_length": row.output_length}
+    # keys that only some tasks have, so that the others' recipes stay what they are
+    also = {"output_length": row.output_length, "no_answer": row.no_answer, "labels_from": row.labels_from}
+    if row.labels_from is not None:
+        about["labels"] = []  # they follow from the training data, which the identity holds
+    return about | {key: value for key, value in also.items() if value is not None}
 
 
 def check_trained(recorded: Mapping[str, Any], row: TaskRow) -> None:

@@ -47,6 +47,8 @@ class Feature:
         truncated: was some of the input cut off, or of the text to be learnt?
         offsets: heads, spans: for each token of the input, where it begins and ends in the field `context`, in code
             points; begin equals end for tokens without a character of it. Empty for other kinds and labelled features.
+        choices: choice: how many the example has; else 0.
+        others: heads, choice: input and segment ids of the choices after the first.
     """
 
     task: str
@@ -60,6 +62,8 @@ class Feature:
     labels: list[int]
     truncated: bool
     offsets: tuple[tuple[int, int], ...] = ()
+    choices: int = 0
+    others: tuple[tuple[list[int], list[int]], ...] = ()
 
     def unlabelled(self) -> "Feature":
         """Return the same input with nothing to learn from."""
@@ -78,6 +82,20 @@ def text_of(row: TaskRow, example: Example, name: str) -> str:
         raise StiltgridError(
             f"{row.name}: example {example.id!r} has no field {name!r}; it has {', '.join(example.fields) or 'none'}"
         ) from None
+
+
+def choices_of(row: TaskRow, example: Example) -> tuple[str, ...]:
+    """Return an example's choices.
+
+    Raises:
+        StiltgridError: if there are fewer than two, or more than the task has labels.
+    """
+    found = example.choices or ()
+    if not 2 <= len(found) <= len(row.labels):
+        raise StiltgridError(
+            f"{row.name}: example {example.id!r} has {len(found)} choices; expected 2 to {len(row.labels)}"
+        )
+    return found
 
 
 def diverged(row: TaskRow, example: Example) -> StiltgridError:
@@ -168,7 +186,12 @@ def gold(row: TaskRow, example: Example) -> list[int]:
         StiltgridError: if a label is missing or foreign, or tags and words differ in number.
     """
     if row.kind != "tagging":
-        return [label_index(row, example, example.label)]
+        index = label_index(row, example, example.label)
+        if example.choices is not None and index >= len(example.choices):
+            raise StiltgridError(
+                f"{row.name}: example {example.id!r} is labelled {example.label!r}, of {len(example.choices)} choices"
+            )
+        return [index]
     tags = example.tags or ()
     if len(tags) != len(example.words or ()):
         raise StiltgridError(

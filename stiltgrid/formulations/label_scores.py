@@ -1,4 +1,4 @@
-"""From scores of labels to predictions: classification, ranking and tagging, in both families."""
+"""From scores of labels to predictions: classification, ranking, choice and tagging, in both families."""
 
 import math
 from collections.abc import Sequence
@@ -38,10 +38,11 @@ def decode(
         row: the task.
         examples: what was encoded.
         features: their inputs, in any order; together they cover every unit once.
-        said: for each feature, for each unit, the log-probability of each label in the row's order.
+        said: for each feature, for each unit, the log-probability of each label in the row's order, or of each of the
+            example's choices.
 
     Returns:
-        Tagging: the best tag of each word. Classification: the best label and all scores. Ranking: besides, the
+        Tagging: the best tag of each word. Classification, choice: the best label and all scores. Ranking: besides, the
         expected relevance.
 
     Raises:
@@ -60,7 +61,8 @@ def decode(
             raise StiltgridError(f"{row.name}: {example.id!r} has scores for {len(units)} of {expected} units")
         if not all(math.isfinite(score) for unit in units.values() for score in unit):
             raise diverged(row, example)
-        best = [labels[max(range(len(labels)), key=units[i].__getitem__)] for i in range(expected)]
+        # as many scores as labels, or as the example has choices
+        best = [labels[max(range(len(units[i])), key=units[i].__getitem__)] for i in range(expected)]
         if row.kind == "tagging":
             predictions.append(Prediction(id=example.id, tags=tuple(best)))
             continue

@@ -9,8 +9,10 @@ from stiltgrid.metrics.generation import BLEU, CHRF
 from stiltgrid.metrics.metric import Metric
 from stiltgrid.metrics.questions import MLQA_EXACT, MLQA_F1, SQUAD_EXACT, SQUAD_F1
 from stiltgrid.metrics.ranking import NDCG
+from stiltgrid.metrics.unanswerable import SQUAD2_BEST_EXACT, SQUAD2_BEST_F1, SQUAD2_EXACT, SQUAD2_F1
+from stiltgrid.tasks.added import Extended
 
-METRICS: dict[str, Metric] = {
+_OWN: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         ACCURACY,
@@ -23,9 +25,15 @@ METRICS: dict[str, Metric] = {
         MLQA_EXACT,
         SQUAD_F1,
         SQUAD_EXACT,
+        SQUAD2_BEST_F1,
+        SQUAD2_BEST_EXACT,
+        SQUAD2_F1,
+        SQUAD2_EXACT,
         BLEU,
         CHRF,
     )
 }
+METRICS: Extended[Metric] = Extended(_OWN, lambda added: added.metrics)
+"""The package's metrics and those of the config's extensions, by name."""
 
 __all__ = ["METRICS", "Metric"]

@@ -25,9 +25,12 @@ from stiltgrid.readers.files import (
 )
 from stiltgrid.readers.json_lines import read_json_lines
 from stiltgrid.readers.parallel import read_parallel
+from stiltgrid.readers.parquet_rows import read_parquet_rows
 from stiltgrid.readers.squad import read_squad
 from stiltgrid.readers.table import read_table
+from stiltgrid.readers.tagged_lines import read_tagged_lines
 from stiltgrid.readers.words import read_words, withheld
+from stiltgrid.tasks.added import Extended
 from stiltgrid.tasks.registry import Layout, TaskRow
 
 __all__ = ["READERS", "read_source", "source_paths"]
@@ -47,14 +50,17 @@ def _of_one(read: Callable[..., list[Example]]) -> Callable[..., list[Example]]:
     return reader
 
 
-READERS: dict[str, Callable[..., list[Example]]] = {
+_OWN: dict[str, Callable[..., list[Example]]] = {
     "conllu": read_conllu,
-    "json_lines": _of_one(read_json_lines),
+    "json_lines": read_json_lines,
     "parallel": read_parallel,
+    "parquet_rows": read_parquet_rows,
     "squad": _of_one(read_squad),
     "table": _of_one(read_table),
+    "tagged_lines": _of_one(read_tagged_lines),
     "words": _of_one(read_words),
 }
+READERS: Extended[Callable[..., list[Example]]] = Extended(_OWN, lambda added: added.readers)
 """Functions of (paths, task, language, *, dropped, and the layout's options) that return examples in file order."""
 
 

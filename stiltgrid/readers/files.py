@@ -34,11 +34,23 @@ def source_paths(
         files: patterns by split that replace the layout's, with the same `{lang}`, `{name}` and `{side}`.
 
     Returns:
-        One path; two where the pattern has `{side}` (source side first); several where a split has parts.
+        One path; two where the pattern has `{side}` (source side first); several where a split has parts, or where
+        files match a pattern with `*` (sorted; the pattern itself where none does).
 
     Raises:
         StiltgridError: if the task is pending, or lacks the layout, the split or the language, or has the split in
             English only.
+    """
+    filled = filled_patterns(task, layout, split, language, files)
+    return [path for pattern in filled for path in _placed(Path(folder), Path(pattern))]
+
+
+def filled_patterns(
+    task: TaskRow, layout: str | None, split: str, language: str, files: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return the patterns of `source_paths` filled in, as they stand below a suite's root.
+
+    Arguments and errors are those of `source_paths`.
     """
     chosen, name = layout_of(task, layout), layout_name(task, layout)
     if language not in task.languages:
@@ -60,8 +72,7 @@ def source_paths(
                 f"`source_language: en`, or name a file in that language: `files: {{{split}: ...}}`"
             )
     filled = [_filled(task, chosen, pattern, split, language) for pattern in patterns]
-    sides = [p.replace("{side}", side) for p in filled for side in (SIDES if "{side}" in p else SIDES[:1])]
-    return [_placed(Path(folder), Path(pattern)) for pattern in sides]
+    return [p.replace("{side}", side) for p in filled for side in (SIDES if "{side}" in p else SIDES[:1])]
 
 
 def layout_name(task: TaskRow, layout: str | None) -> str:
@@ -134,15 +145,21 @@ def _filled(task: TaskRow, layout: Layout, pattern: str, split: str, language: s
     return pattern.replace("{lang}", language).replace("{split}", split)
 
 
-def _placed(folder: Path, pattern: Path) -> Path:
+def _placed(folder: Path, pattern: Path) -> list[Path]:
     """Return the pattern's place below the folder; where there is none, the place from a suite's root."""
-    whole = folder / pattern
-    if whole.is_file():
-        return whole
-    if len(pattern.parts) > 1 and (own := Path(folder, *pattern.parts[1:])).is_file():
-        return own
+    if found := _matching(folder, pattern):
+        return found
+    if len(pattern.parts) > 1 and (found := _matching(folder, Path(*pattern.parts[1:]))):
+        return found
     inner = _only_folder(folder)
-    return inner / pattern if inner is not None and (inner / pattern).is_file() else whole
+    return (inner is not None and _matching(inner, pattern)) or [folder / pattern]
+
+
+def _matching(folder: Path, pattern: Path) -> list[Path]:
+    """Return the file of this name, or the files that match it; none, if there is none."""
+    if "*" in str(pattern):
+        return sorted(path for path in folder.glob(pattern.as_posix()) if path.is_file())
+    return [folder / pattern] if (folder / pattern).is_file() else []
 
 
 def _only_folder(folder: Path) -> Path | None:

@@ -1,7 +1,7 @@
 """The step from a source row, named texts and a label, to an `Example`: shared by tables and JSON lines."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +19,38 @@ class SourceRow:
         line: its line number in the file, for messages.
         number: its number among the data rows, from 1, header not counted.
         values: text by column name (the file's names).
+        file: where it stands, if the rows are of several files.
     """
 
     line: int
     number: int
     values: Mapping[str, str]
+    file: Path | None = None
+
+
+def clustering(group: Mapping[str, str] | None) -> Callable[[str, SourceRow, Mapping[str, str]], str]:
+    """Return the function of (id, row, fields) that names an example's cluster.
+
+    Args:
+        group: the rule, as `to_examples` has it.
+    """
+    [(rule, key)] = (group or {"row": ""}).items()
+    first_row: dict[str, str] = {}
+    previous: tuple[str, str] | None = None  # key text and name of the run that the last row belongs to
+
+    def cluster(name: str, row: SourceRow, fields: Mapping[str, str]) -> str:
+        nonlocal previous
+        if rule == "row":
+            return name
+        if rule == "column":
+            return row.values[key]
+        if rule == "same":
+            return first_row.setdefault(fields[key], str(row.number))
+        if previous is None or previous[0] != fields[key]:
+            previous = (fields[key], str(row.number))
+        return previous[1]
+
+    return cluster
 
 
 def to_examples(
@@ -59,11 +86,9 @@ def to_examples(
         StiltgridError: for an unknown label or an id that occurs twice, with file and line.
     """
     aliases = dict(labels or {})
-    [(rule, key)] = (group or {"row": ""}).items()
+    cluster = clustering(group)
     no_gold = frozenset(drop_labels)
     seen_ids: dict[str, int] = {}
-    first_row: dict[str, str] = {}
-    previous: tuple[str, str] | None = None  # key text and name of the run that the last row belongs to
     found: list[Example] = []
     for row in rows:
         fields = {name: row.values[columns[name]] for name in task.fields}
@@ -72,23 +97,14 @@ def to_examples(
             dropped[f"label {said!r} (no gold label)"] += 1
             continue
         hint = "; test files without labels cannot be scored" if said == "" else ""
-        label = resolve_label(said, aliases, task.labels, f"{path}:{row.line}", hint)
+        file = row.file or path
+        label = resolve_label(said, aliases, task.labels, f"{file}:{row.line}", hint)
         name = str(row.number) if id is None else row.values[id]
         if name in seen_ids:
             raise StiltgridError(
-                f"{path}:{row.line}: id {name!r} occurred before on line {seen_ids[name]}; expected "
+                f"{file}:{row.line}: id {name!r} occurred before on line {seen_ids[name]}; expected "
                 "ids unique within a file (was the file joined from two, or a row pasted twice?)"
             )
         seen_ids[name] = row.line
-        if rule == "row":
-            cluster = name
-        elif rule == "column":
-            cluster = row.values[key]
-        elif rule == "same":
-            cluster = first_row.setdefault(fields[key], str(row.number))
-        else:
-            if previous is None or previous[0] != fields[key]:
-                previous = (fields[key], str(row.number))
-            cluster = previous[1]
-        found.append(Example(id=name, group=cluster, fields=fields, label=label))
+        found.append(Example(id=name, group=cluster(name, row, fields), fields=fields, label=label))
     return found

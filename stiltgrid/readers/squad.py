@@ -1,4 +1,4 @@
-"""SQuAD 1.1's JSON, articles of paragraphs of questions: SQuAD itself, MLQA, XQuAD."""
+"""SQuAD's JSON, articles of paragraphs of questions: SQuAD itself (1.1 and 2.0), MLQA, XQuAD."""
 
 import json
 from collections import Counter
@@ -20,7 +20,8 @@ def read_squad(path: Path, task: TaskRow, language: str, *, dropped: Counter[str
 
     Args:
         path: the file.
-        task: the task row; its fields are `question` and `context`.
+        task: the task row; its fields are `question` and `context`. If it declares `no_answer`, questions may have no
+            answer (SQuAD 2.0): their `references` are empty.
         language: not used; the file holds one language.
         dropped: not used; nothing is left out.
 
@@ -29,8 +30,9 @@ def read_squad(path: Path, task: TaskRow, language: str, *, dropped: Counter[str
         question's own; the group, its paragraph, is `article.paragraph`, both numbered from 1.
 
     Raises:
-        StiltgridError: for a file that is not whole JSON or not SQuAD's, a question without answers, an answer that
-            is not where it is said to be, or an id that occurs twice, with file, article, paragraph and question.
+        StiltgridError: for a file that is not whole JSON or not SQuAD's, a question without answers where the task has
+            none such, an answer that is not where it is said to be, or an id that occurs twice, with file, article,
+            paragraph and question.
     """
     found: list[Example] = []
     seen: dict[str, str] = {}
@@ -45,12 +47,17 @@ def read_squad(path: Path, task: TaskRow, language: str, *, dropped: Counter[str
             seen[name] = f"article {article}, paragraph {number}"
             fields = {"question": _text(question, "question", place), "context": context}
             answers = _list(question, "answers", place)
-            if not answers:
+            if not answers and task.no_answer is None:
                 raise StiltgridError(
                     f"{place}: no answers; expected one at least (SQuAD 2.0's unanswerable questions are another task)"
                 )
             spans = [_span(answer, context, place) for answer in answers]
-            texts, starts = zip(*spans, strict=True)
+            if question.get("is_impossible", not spans) != (not spans):
+                raise StiltgridError(
+                    f"{place}: is_impossible is {question['is_impossible']!r} and there are {len(spans)} answers; "
+                    "expected none exactly where it is true"
+                )
+            texts, starts = zip(*spans, strict=True) if spans else ((), ())
             found.append(Example(id=name, group=f"{article}.{number}", fields=fields, references=texts, starts=starts))
     if not found:
         raise StiltgridError(f"{path}: no question in the file; expected some")
@@ -80,7 +87,16 @@ def _paragraphs(path: Path, document: Any) -> Iterator[tuple[int, int, Any]]:
 def _span(answer: Any, context: str, where: str) -> tuple[str, int]:
     """Return an answer's text and start, checked against the context."""
     text = _text(answer, "text", where)
-    start = answer.get("answer_start")
+    checked_answer(text, answer.get("answer_start"), context, where)
+    return text, answer["answer_start"]
+
+
+def checked_answer(text: str, start: Any, context: str, where: str) -> None:
+    """Check that an answer is where it is said to be.
+
+    Raises:
+        StiltgridError: if `start` is no whole number, or the context has another text there.
+    """
     if not isinstance(start, int) or isinstance(start, bool):
         raise StiltgridError(f"{where}: answer_start {start!r} of answer {text[:40]!r}, expected an integer")
     there = context[start : start + len(text)] if start >= 0 else ""
@@ -89,7 +105,6 @@ def _span(answer: Any, context: str, where: str) -> tuple[str, int]:
             f"{where}: answer {text[:40]!r} is not at answer_start {start}, where the context has {there[:40]!r}; "
             "expected the answer's own text, in code points (was the file edited, or its text normalised?)"
         )
-    return text, start
 
 
 def _list(value: Any, key: str, where: str) -> list[Any]:

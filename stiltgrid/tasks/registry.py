@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stiltgrid.errors import StiltgridError, nearest
+from stiltgrid.tasks.added import in_force
 
 Split = Literal["train", "dev", "test"]
 Kind = Literal["classification", "ranking", "tagging", "span", "choice", "generation"]
@@ -78,6 +79,20 @@ class TaskRow(Row):
     metrics: tuple[str, ...] = Field(description="main metric first")
     output_length: int | None = Field(default=None, ge=1, description="text2text: tokens of a written answer at most")
     decoding: Decoding = Field(default=Decoding(), description="text2text: how an answer is written")
+    no_answer: str | None = Field(
+        default=None,
+        description="span: the context may hold no answer (SQuAD 2.0); what a text2text model then writes. Of answers "
+        "that begin with its first piece none is ever written",
+    )
+    labels_from: Literal["train"] | None = Field(
+        default=None, description="tagging: the labels are those of the training file, the most frequent first"
+    )
+    head: str | None = Field(
+        default=None, description="heads family: tasks of one run that name the same head share it, and their labels"
+    )
+    by_hand: str | None = Field(
+        default=None, description="why its files may be absent; its arms are excluded then, rather than failed"
+    )
     submission: Submission | None = Field(default=None, description="the benchmark's form of predictions")
     chance: float = Field(description="score of the trivial baseline, 0 to 100")
     cluster: str = Field(description="what is resampled as one: row, premise, query, sentence ...")
@@ -100,16 +115,28 @@ class TaskRow(Row):
         """The part of the name before the slash."""
         return self.name.split("/")[0]
 
+    @property
+    def formulation(self) -> str:
+        """How the task is put to a model: its kind, or `span_or_none` where the context may hold no answer."""
+        return self.kind if self.no_answer is None else f"{self.kind}_or_none"
+
     @model_validator(mode="after")
     def _consistent(self) -> "TaskRow":
         if self.name.count("/") != 1:
             raise ValueError(f"task name {self.name!r}: expected suite/task")
         if self.pending is None and not self.layouts:
             raise ValueError(f"{self.name}: a task that is not pending needs a layout")
-        if self.pending is None and self.kind in ("classification", "ranking", "tagging") and not self.labels:
+        known = self.labels or self.labels_from
+        if self.pending is None and self.kind in ("classification", "ranking", "tagging", "choice") and not known:
             raise ValueError(f"{self.name}: kind {self.kind} needs labels")
         if self.pending is None and self.kind in ("span", "generation") and self.output_length is None:
             raise ValueError(f"{self.name}: kind {self.kind} needs output_length")
+        if self.kind == "choice" and list(self.labels) != [str(i) for i in range(len(self.labels))]:
+            raise ValueError(f"{self.name}: labels of kind choice are places, '0', '1', ..., found {list(self.labels)}")
+        if self.no_answer is not None and self.kind != "span":
+            raise ValueError(f"{self.name}: no_answer is for kind span, this is {self.kind}")
+        if self.labels_from is not None and (self.kind != "tagging" or self.labels):
+            raise ValueError(f"{self.name}: labels_from is for kind tagging without labels of its own")
         if len(set(self.labels.values())) != len(self.labels):
             raise ValueError(f"{self.name}: two labels share a verbaliser")
         if unknown := {f for s in self.segments for f in s} - set(self.fields):
@@ -118,8 +145,8 @@ class TaskRow(Row):
 
 
 @cache
-def tasks() -> dict[str, TaskRow]:
-    """Return every task row by name.
+def package_tasks() -> dict[str, TaskRow]:
+    """Return every task row of the package by name.
 
     Raises:
         ValueError: if a row is malformed or a name occurs twice (a fault of the package, found by its tests).
@@ -131,6 +158,12 @@ def tasks() -> dict[str, TaskRow]:
                 raise ValueError(f"{path}: task {name!r} is declared twice")
             rows[name] = TaskRow(name=name, **row)
     return rows
+
+
+def tasks() -> dict[str, TaskRow]:
+    """Return every task row by name: the package's, and those of the config's extensions."""
+    added = in_force().rows
+    return {**package_tasks(), **added} if added else package_tasks()
 
 
 def task(name: str) -> TaskRow:

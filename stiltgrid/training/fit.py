@@ -23,6 +23,7 @@ from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example, read_examples
 from stiltgrid.formulations import check_trained, formulation
 from stiltgrid.formulations.features import Setup
+from stiltgrid.label_sets import with_training_labels
 from stiltgrid.launch import place
 from stiltgrid.models import (
     dropout_rates,
@@ -192,8 +193,9 @@ def fit(
         execution: as `stiltgrid.train.run`.
 
     Returns:
-        `weights` (a folder below `out/training`), `dev`, `collapsed`, `counts`, `seconds`, `versions`, and for the
-        manifest's `execution` `precision`, `energy_joules` (None: not measured), `device`.
+        `weights` (a folder below `out/training`), `labels` (of tasks whose training data have them), `dev`,
+        `collapsed`, `counts`, `seconds`, `versions`, and for the manifest's `execution` `precision`, `energy_joules`
+        (None: not measured), `device`.
 
     Raises:
         StiltgridError: as `stiltgrid.train.run`.
@@ -203,7 +205,7 @@ def fit(
     torch.set_num_threads(execution.get("threads") or 1)
     limit_threads(execution.get("threads") or 1)
     training, seed = recipe["training"], recipe["seed"]
-    rows = {name: task(name) for name in recipe["tasks"]}
+    rows = {name: with_training_labels(task(name), data.get(name, {}).get("train", [])) for name in recipe["tasks"]}
     for row in rows.values():
         check_trained(recipe["formulation"], row)
     family = formulation(recipe["model"]["family"])
@@ -299,7 +301,8 @@ def fit(
         started = time.perf_counter()
         trainer.save_folder(final)
         plan.seconds["checkpoint"] += time.perf_counter() - started
-    return {
+    found = {name: list(row.labels) for name, row in rows.items() if row.labels_from is not None}
+    return ({"labels": found} if found else {}) | {
         "weights": str(final),
         "precision": precision,
         "energy_joules": plan.energy(),

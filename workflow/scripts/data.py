@@ -11,6 +11,9 @@ from stiltgrid.config import expanded, load
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import write_examples
 from stiltgrid.grid import DataFile, Grid
+from stiltgrid.hub import fetched
+from stiltgrid.hub.repository import LAYOUT
+from stiltgrid.hub.wanted import of_file
 from stiltgrid.readers import read_source
 from stiltgrid.readers.archive import check_unpacked
 from stiltgrid.scripting import parser, run_main
@@ -34,10 +37,14 @@ def main(argv: Sequence[str] | None) -> None:
         raise StiltgridError(
             f"sources: no folder for {row.name}; write in the config\n"
             f"  sources: {{{row.suite}: {{path: <folder of the original files>}}}}\n({row.title}: {row.url})"
+            + (f"\nor fetch it: sources: {{{row.name}: {{hub: true}}}}" if LAYOUT in row.layouts else "")
         )
     folder = Path(source_folder(grid, source.path))
-    if not source.path.startswith(DEMO):
+    if not source.path.startswith(DEMO) and not source.hub:
         check_unpacked(expanded(source.path))
+    path = grid.paths.data(file := DataFile(row.name, args.split, args.language))
+    needed = of_file(grid, file)
+    manifest = None if needed is None else fetched.require(needed.repository, folder, needed.patterns)
     examples, about = read_source(
         row,
         source.layout_of(args.split),
@@ -49,7 +56,9 @@ def main(argv: Sequence[str] | None) -> None:
     )
     for warning in about.get("warnings", ()):
         logging.warning("%s", warning)
-    path = grid.paths.data(DataFile(row.name, args.split, args.language))
+    if needed is not None and manifest is not None:
+        found = {one["file"]: one["sha256"] for one in about["source_files"]}
+        fetched.check_content(needed.repository, folder, manifest, found)
     record = write_examples(path, examples, about)
     logging.info("%s: %d examples, fingerprint %s", path, record["examples"], record["fingerprint"][:12])
 

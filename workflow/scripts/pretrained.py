@@ -1,13 +1,13 @@
 """Phase (i): pin a pretrained model by a manifest.
 
-A folder is hashed, a hub model is taken from the cache or downloaded at its revision, a demo model is built.
+A folder is hashed, so is a hub model where `snakemake fetch` has put it, a demo model is built. No network is used.
 """
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from stiltgrid.config import load
+from stiltgrid.config import expanded, load
 from stiltgrid.failures import noting_failure
 from stiltgrid.grid import Grid
 from stiltgrid.pretrained import prepare
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None) -> None:
     row = grid.config.models[args.model]
     manifest = Path(grid.paths.pretrained(args.model))
     with noting_failure(manifest.parent):
-        record = prepare(row.source, row.revision, row.family, manifest)
+        record = prepare(row.source, row.revision, row.family, manifest, Path(expanded(grid.config.hub.folder)))
     logging.info("%s: %s, digest %s", manifest, row.source, record["digest"][:12])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
 from stiltgrid.formulations.features import Feature, Setup
-from stiltgrid.formulations.heads import sequence, span, tagging
+from stiltgrid.formulations.heads import choice, sequence, span, span_or_none, tagging
 from stiltgrid.formulations.heads.batch import collate
 from stiltgrid.predictions import Prediction
 from stiltgrid.tasks.registry import TaskRow
@@ -19,6 +19,8 @@ KINDS: dict[str, ModuleType] = {
     "ranking": sequence,
     "tagging": tagging,
     "span": span,
+    "span_or_none": span_or_none,
+    "choice": choice,
 }
 
 
@@ -82,7 +84,7 @@ def decode(
 
 def _kind(row: TaskRow) -> ModuleType:
     try:
-        return KINDS[row.kind]
+        return KINDS[row.formulation]
     except KeyError:
         raise StiltgridError(
             f"{row.name}: kind {row.kind!r} has no formulation in the family heads; it has: {', '.join(KINDS)}"

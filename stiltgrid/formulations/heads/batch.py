@@ -12,33 +12,46 @@ def collate(setup: Setup, features: Sequence[Feature]) -> dict[str, Any]:
 
     Returns:
         input_ids, attention_mask, token_type_ids (batch, tokens); positions, labels (batch, units); head (batch):
-        the index of the row's task among the setup's; int64.
+        the index of the row's task among the setup's; int64. A feature is a row, but of a choice every input is one,
+        the first with its label; then also choices (batch, most choices): the rows of an example's choices at its
+        first row, -1 beyond; at other rows the row itself.
     """
     import torch
 
-    width = padded(max(len(f.input_ids) for f in features))
+    # of a choice, every input is a row of the batch; the first of them stands for the example
+    rows = [(f, ids, types) for f in features for ids, types in ((f.input_ids, f.type_ids), *f.others)]
+    firsts = [i for i, (f, ids, _) in enumerate(rows) if ids is f.input_ids]
+    width = padded(max(len(ids) for _, ids, _ in rows))
     units = max(f.units for f in features)
     order = {name: i for i, name in enumerate(setup.rows)}
-    inputs = torch.full((len(features), width), setup.tokens.pad)
-    mask = torch.zeros((len(features), width), dtype=torch.int64)
-    types = torch.zeros((len(features), width), dtype=torch.int64)
-    positions = torch.zeros((len(features), units), dtype=torch.int64)
-    labels = torch.full((len(features), units), IGNORED)
-    for i, feature in enumerate(features):
-        length = len(feature.input_ids)
-        inputs[i, :length] = torch.tensor(feature.input_ids)
-        mask[i, :length] = 1
-        types[i, :length] = torch.tensor(feature.type_ids)
+    inputs = torch.full((len(rows), width), setup.tokens.pad)
+    mask = torch.zeros((len(rows), width), dtype=torch.int64)
+    types = torch.zeros((len(rows), width), dtype=torch.int64)
+    positions = torch.zeros((len(rows), units), dtype=torch.int64)
+    labels = torch.full((len(rows), units), IGNORED)
+    for i, (_, ids, segments) in enumerate(rows):
+        inputs[i, : len(ids)] = torch.tensor(ids)
+        mask[i, : len(ids)] = 1
+        types[i, : len(ids)] = torch.tensor(segments)
+    for i, feature in zip(firsts, features, strict=True):
         positions[i, : feature.units] = torch.tensor(feature.positions)
         labels[i, : feature.units] = torch.tensor(feature.labels)
-    return {
+    batch = {
         "input_ids": inputs,
         "attention_mask": mask,
         "token_type_ids": types,
         "positions": positions,
         "labels": labels,
-        "head": torch.tensor([order[f.task] for f in features]),
+        "head": torch.tensor([order[f.task] for f, _, _ in rows]),
     }
+    if len(rows) > len(features):
+        table = torch.full((len(rows), max(f.choices for f in features)), -1)
+        table[:, 0] = torch.arange(len(rows))
+        for i, feature in zip(firsts, features, strict=True):
+            if feature.choices:
+                table[i, : feature.choices] = torch.arange(i, i + feature.choices)
+        batch["choices"] = table
+    return batch
 
 
 def logits(setup: Setup, model: Any, task: str, features: Sequence[Feature]) -> Any:
@@ -51,7 +64,7 @@ def logits(setup: Setup, model: Any, task: str, features: Sequence[Feature]) -> 
         features: the batch.
 
     Returns:
-        (batch, units, labels); see `EncoderWithHeads.forward`.
+        (batch, units, labels), a row an input; see `EncoderWithHeads.forward`.
     """
     device = next(model.parameters()).device
     batch = {name: tensor.to(device) for name, tensor in collate(setup, features).items()}

@@ -83,7 +83,7 @@ def encode(setup: Setup, row: TaskRow, examples: Sequence[Example], labelled: bo
 
     Raises:
         StiltgridError: if a field is missing, the input has no room for text, or, when `labelled`, an example has no
-            answer or one that is not at its place in the context.
+            answer (where the task has none such) or one that is not at its place in the context.
     """
     backend = setup.tokens.backend
     room = setup.max_input_length - backend.num_special_tokens_to_add(True)
@@ -107,7 +107,7 @@ def encode(setup: Setup, row: TaskRow, examples: Sequence[Example], labelled: bo
         gold = _gold(row, example, offsets) if labelled else None
         windows = context_windows(len(pieces), width)
         held = [gold is not None and first <= gold[0] and gold[1] < stop for first, stop in windows]
-        lost = labelled and not any(held)
+        lost = labelled and not any(held) and bool(example.references)
         for number, (first, stop) in enumerate(windows):
             labels = [IGNORED, IGNORED]
             if labelled:
@@ -131,6 +131,8 @@ def encode(setup: Setup, row: TaskRow, examples: Sequence[Example], labelled: bo
 
 
 def _gold(row: TaskRow, example: Example, offsets: Offsets) -> tuple[int, int] | None:
+    if row.no_answer is not None and example.references == ():
+        return None
     if not example.references or not example.starts:
         raise StiltgridError(f"{row.name}: example {example.id!r} has no answer with its place in the context")
     answer, begin = example.references[0], example.starts[0]

@@ -7,7 +7,7 @@ from typing import Any
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
 from stiltgrid.formulations.features import Feature, Setup
-from stiltgrid.formulations.text2text import generation, labels, span, tagging
+from stiltgrid.formulations.text2text import choice, generation, labels, span, span_or_none, tagging
 from stiltgrid.formulations.text2text.batch import collate
 from stiltgrid.formulations.text2text.prompts import prefix
 from stiltgrid.predictions import Prediction
@@ -20,6 +20,8 @@ KINDS: dict[str, ModuleType] = {
     "ranking": labels,
     "tagging": tagging,
     "span": span,
+    "span_or_none": span_or_none,
+    "choice": choice,
     "generation": generation,
 }
 
@@ -102,14 +104,16 @@ def round_trip(setup: Setup, task: str, examples: Sequence[Example]) -> list[Pre
     Raises:
         StiltgridError: if an example has no reference.
     """
+    row = setup.rows[task]
     features = encode(setup, task, examples, True)
-    said = [(text, 0.0) for text in setup.tokens.texts([f.labels for f in features])]
+    learnt = getattr(_kind(row), "learnt", lambda _, text: (text, 0.0))
+    said = [learnt(row, text) for text in setup.tokens.texts([f.labels for f in features])]
     return decode(setup, task, examples, features, said)
 
 
 def _kind(row: TaskRow) -> ModuleType:
     try:
-        return KINDS[row.kind]
+        return KINDS[row.formulation]
     except KeyError:
         raise StiltgridError(
             f"{row.name}: kind {row.kind!r} has no formulation in the family text2text; it has: {', '.join(KINDS)}"

@@ -46,6 +46,8 @@ def check(setup: Setup, row: TaskRow) -> None:
 def encode(setup: Setup, row: TaskRow, examples: Sequence[Example], labelled: bool) -> list[Feature]:
     """Return one feature a window of each context; of labelled examples only the windows that are trained on.
 
+    Those are all of them where the context may hold no answer (`no_answer`): the others then write that.
+
     Raises:
         StiltgridError: if `labelled` and an example has no reference or no place of it, or the prompt alone fills the
             input.
@@ -53,6 +55,8 @@ def encode(setup: Setup, row: TaskRow, examples: Sequence[Example], labelled: bo
     marks, columns, budget = prompts(setup, row, examples)
     long = row.fields.index(CONTEXT)
     wanted = targets(setup, row, examples) if labelled else [([], False)] * len(examples)
+    # what a window without the answer is to write, where the context may hold none
+    nothing = [] if row.no_answer is None or not labelled else [*setup.tokens.ids([row.no_answer])[0], setup.tokens.end]
     features = []
     for index, (example, (target, cut)) in enumerate(zip(examples, wanted, strict=True)):
         texts = [column[index] for column in columns]
@@ -61,13 +65,15 @@ def encode(setup: Setup, row: TaskRow, examples: Sequence[Example], labelled: bo
         truncated = sum(kept) < sum(lengths)
         size = max(budget - sum(kept), 1)
         cuts = overlapping(len(context), size, min(OVERLAP, size // 2))
-        if labelled and len(cuts) > 1:
-            cuts, whole = _with_answer(setup, row, example, cuts)
+        trained = cuts
+        if labelled and len(cuts) > 1 and example.references:
+            trained, whole = _with_answer(setup, row, example, cuts)
             cut = cut or not whole
-        for start, stop in cuts:
+        for start, stop in cuts if nothing else trained:
             parts = [context[start:stop] if k == long else t[: kept[k]] for k, t in enumerate(texts)]
             ids = [i for mark, part in zip(marks, parts, strict=True) for i in (*mark, *part)]
-            features.append(feature(setup, row, index, [*ids, setup.tokens.end], target, truncated or cut, first=start))
+            goal, lost = (target, cut) if (start, stop) in trained else (nothing, False)
+            features.append(feature(setup, row, index, [*ids, setup.tokens.end], goal, truncated or lost, first=start))
     return features
 
 

@@ -9,6 +9,7 @@ without any piece is still represented by its sentinel.
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from stiltgrid.errors import StiltgridError
@@ -28,14 +29,23 @@ def tag_tokens(setup: Setup, row: TaskRow) -> list[int]:
     """Return the one token that stands for each tag, in the row's order.
 
     It is the first piece of the tag's verbaliser that no earlier tag has taken: where a vocabulary cuts two
-    verbalisers into the same first piece, the second is told by its next.
+    verbalisers into the same first piece, the second is told by its next. Of a thousand supertags (`labels_from`) most
+    have no piece of their own: each of these takes the vocabulary's next free one, a name that is learnt.
 
     Raises:
         StiltgridError: if a tag has no piece of its own (it and the tag that has its first piece are named).
     """
     taken: dict[int, str] = {}
+    barred: frozenset[int] = frozenset()
+    if row.labels_from is not None:
+        barred = setup.tokens.unspoken | setup.tokens.lone_marks | {setup.tokens.end}
+    free = iter(range(setup.tokens.size) if row.labels_from else ())
     for tag, pieces in zip(row.labels, targets(setup, row), strict=True):
-        own = next((piece for piece in pieces if piece not in taken), None)
+        own = next((piece for piece in chain(pieces, free) if piece not in taken and piece not in barred), None)
+        if own is None and row.labels_from:
+            raise StiltgridError(
+                f"{row.name}: {len(row.labels)} tags, more than the vocabulary of {setup.tokens.folder} has pieces"
+            )
         if own is None:
             other = taken[pieces[0]]
             raise StiltgridError(

@@ -35,7 +35,7 @@ def check_length(row: TaskRow) -> int:
 
 
 def targets(setup: Setup, row: TaskRow, examples: Sequence[Example]) -> list[tuple[list[int], bool]]:
-    """Return what is to be written for each example: its first reference and end-of-sequence.
+    """Return what is to be written for each example: its first reference, or the task's `no_answer`, and the end.
 
     Returns:
         For each example its token ids, at most `output_length`, and whether that cut some off. A cut target has no
@@ -46,14 +46,22 @@ def targets(setup: Setup, row: TaskRow, examples: Sequence[Example]) -> list[tup
     """
     most = check_length(row)
     for example in examples:
-        if not example.references:
+        if not example.references and (example.references is None or row.no_answer is None):
             raise StiltgridError(f"{row.name}: example {example.id!r} has no references; expected at least one text")
-    whole = [[*ids, setup.tokens.end] for ids in setup.tokens.ids([e.references[0] for e in examples])]
+    texts = [e.references[0] if e.references else row.no_answer for e in examples]
+    whole = [[*ids, setup.tokens.end] for ids in setup.tokens.ids(texts)]
     return [(ids[:most], len(ids) > most) for ids in whole]
 
 
 def feature(
-    setup: Setup, row: TaskRow, index: int, ids: list[int], wanted: list[int], truncated: bool, first: int = 0
+    setup: Setup,
+    row: TaskRow,
+    index: int,
+    ids: list[int],
+    wanted: list[int],
+    truncated: bool,
+    first: int = 0,
+    choices: int = 0,
 ) -> Feature:
     """Return the feature of an input.
 
@@ -65,6 +73,7 @@ def feature(
         wanted: what is to be written; empty: nothing to learn from.
         truncated: was some of the input or of the target cut off?
         first: where the window begins in its text.
+        choices: how many there are.
     """
     return Feature(
         task=row.name,
@@ -77,10 +86,18 @@ def feature(
         positions=[0],
         labels=wanted or [IGNORED],
         truncated=truncated,
+        choices=choices,
     )
 
 
-def write(setup: Setup, model: Any, row: TaskRow, features: Sequence[Feature]) -> list[Written]:
+def write(
+    setup: Setup,
+    model: Any,
+    row: TaskRow,
+    features: Sequence[Feature],
+    barred_first: int | None = None,
+    odds: list[float] | None = None,
+) -> list[Written]:
     """Let the model write an answer to each input.
 
     In float32 an answer does not depend on the other inputs of the batch: padding is masked, and beam search keeps
@@ -91,6 +108,8 @@ def write(setup: Setup, model: Any, row: TaskRow, features: Sequence[Feature]) -
         model: an untied mT5 in evaluation mode.
         row: the task.
         features: one batch. Under ZeRO-3 every rank must call this with one.
+        barred_first: a piece that no text begins with.
+        odds: where the log odds of this piece at the first step are put, one a feature.
 
     Returns:
         For each feature the text without special pieces, and its mean log-likelihood; the text may be empty.
@@ -112,6 +131,11 @@ def write(setup: Setup, model: Any, row: TaskRow, features: Sequence[Feature]) -
     def spoken(_: Any, scores: Any) -> Any:
         """Bar the pieces that are no part of a text, at one step of decoding: (inputs x beams, vocabulary)."""
         allowed = scores.masked_fill(barred, -torch.inf)
+        if barred_first is not None and odds is not None and not odds:
+            others = scores.index_fill(-1, torch.tensor([barred_first], device=scores.device), -torch.inf)
+            found = scores[:, barred_first].double() - others.double().logsumexp(-1)
+            odds.extend(found[:: how.beams].tolist())
+            allowed[:, barred_first] = -torch.inf
         if how.beams == 1:
             greedy.append(allowed.amax(-1) - scores.logsumexp(-1))
         return allowed
