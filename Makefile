@@ -33,10 +33,10 @@ sample: $(VENV)/.complete ## real rows and a real encoder: make sample DATA=fold
 	@cat results/sample/tables/main.md
 
 test: $(VENV)/.complete   ## every test
-	python -m pytest -n $(CORES) --dist loadgroup
+	python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(VENV)/.complete ## the quick part
-	python -m pytest -n $(CORES) --dist loadgroup -m "not slow"
+	python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 lint: $(VENV)/.complete   ## ruff, snakefmt, snakemake --lint
 	ruff check .

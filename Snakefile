@@ -6,6 +6,8 @@
 #   snakemake --profile slurm                      on a SLURM cluster
 #   snakemake status | plan | tables | preview     what is done; what is left and its cost; tables; tables of what is there
 #   snakemake power                                the smallest effects that the grid would detect
+#   snakemake baselines                            what trivial answers score on the targets
+#   snakemake layers                               what every layer of each encoder scores on the retrieval targets
 #   snakemake submission                           every arm's predictions in the leaderboard's layout
 #   snakemake rescore                              scores again from saved predictions, without a model
 import json
@@ -68,22 +70,23 @@ localrules:
     submission,
 
 
+# what names every cell is a function: a job's own process asks for one of them, and should not wait for the others
 rule all:
     default_target: True
     input:
-        W.table_files(),
-        W.figure_files(),
-        W.all_scores(),
-        W.all_predictions(),
+        lambda w: W.table_files(),
+        lambda w: W.figure_files(),
+        lambda w: W.all_scores(),
+        lambda w: W.all_predictions(),
     message:
         "grid {GRID.config.grid}: complete; tables in {PATHS.tables}, figures in {PATHS.figures}"
 
 
 rule tables:
     input:
-        W.table_files(),
-        W.all_scores(),
-        W.all_predictions(),
+        lambda w: W.table_files(),
+        lambda w: W.all_scores(),
+        lambda w: W.all_predictions(),
     message:
         "grid {GRID.config.grid}: tables in {PATHS.tables}"
 
@@ -100,6 +103,8 @@ include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/predict.smk"
 include: "rules/score.smk"
+include: "rules/retrieval.smk"
+include: "rules/baselines.smk"
 include: "rules/submission.smk"
 include: "rules/analysis.smk"
 include: "rules/paper.smk"

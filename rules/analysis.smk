@@ -4,7 +4,7 @@ import time
 
 rule collect:
     input:
-        W.all_scores(),
+        lambda w: W.all_scores(),
     output:
         PATHS.scores,
     log:
@@ -18,7 +18,7 @@ rule collect:
         mem_mb=2000,
         runtime=10,
     params:
-        grid=W.grid_digest(),
+        grid=lambda w: W.grid_digest(),
     message:
         "collect: all scores of grid {GRID.config.grid}"
     shell:
@@ -27,8 +27,8 @@ rule collect:
 
 rule runs:
     input:
-        W.all_manifests(),
-        W.all_predictions(),
+        lambda w: W.all_manifests(),
+        lambda w: W.all_predictions(),
     output:
         PATHS.runs,
         PATHS.training,
@@ -43,7 +43,7 @@ rule runs:
         mem_mb=2000,
         runtime=10,
     params:
-        runs=W.runs_digest(),
+        runs=lambda w: W.runs_digest(),
     message:
         "runs: what every training run cost and how it went"
     shell:
@@ -92,8 +92,8 @@ rule contrasts:
         mem_mb=4000,
         runtime=30,
     params:
-        grid=W.grid_digest(),
-        declaration=W.declaration_digest(),
+        grid=lambda w: W.grid_digest(),
+        declaration=lambda w: W.declaration_digest(),
     message:
         "contrasts: gains, interactions and their averages"
     shell:

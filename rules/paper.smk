@@ -19,8 +19,8 @@ rule build_tables:
         mem_mb=2000,
         runtime=10,
     params:
-        grid=W.grid_digest(),
-        declaration=W.declaration_digest(),
+        grid=lambda w: W.grid_digest(),
+        declaration=lambda w: W.declaration_digest(),
     message:
         "tables: {PATHS.tables}"
     shell:
@@ -46,8 +46,8 @@ rule figures:
         mem_mb=2000,
         runtime=20,
     params:
-        grid=W.grid_digest(),
-        declaration=W.declaration_digest(),
+        grid=lambda w: W.grid_digest(),
+        declaration=lambda w: W.declaration_digest(),
     message:
         "figures: {PATHS.figures}"
     shell:

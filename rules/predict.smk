@@ -7,7 +7,7 @@ for _target in GRID.config.targets:
         name:
             W.rule_name("predict", _target)
         input:
-            manifest=W.checkpoint(_target),
+            manifest=W.evaluated(_target),
             gold=W.gold(_target),
         output:
             W.by_language(_target, PATHS.prediction),
@@ -22,7 +22,7 @@ for _target in GRID.config.targets:
             **W.resources("predict", workflow.resource_settings.default_resources),
         params:
             target=_target,
-            recipe=prediction_recipe(GRID, _target),
+            recipe=W.prediction_params(_target),
         message:
             "predict: {wildcards.model} after {wildcards.intermediate} on {params.target}, seed {wildcards.seed}"
         shell:

@@ -8,7 +8,7 @@ for _target in GRID.config.targets:
         input:
             W.by_language(_target, PATHS.prediction),
             W.gold(_target),
-            W.checkpoint(_target),
+            W.evaluated(_target),
         output:
             W.by_language(_target, PATHS.score),
             [p.replace(".json", ".stats.parquet") for p in W.by_language(_target, PATHS.score)],

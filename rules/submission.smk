@@ -26,7 +26,7 @@ for _model in GRID.config.models:
         params:
             model=_model,
             options=GRID.config.submission.model_dump(),
-            recipes={t: prediction_recipe(GRID, t) for t in contents.targets(GRID, _model)},
+            recipes={t: prediction_recipe(GRID, t, _model) for t in contents.targets(GRID, _model)},
         message:
             "submission: {params.model} after {wildcards.intermediate}, seed {wildcards.seed}"
         shell:

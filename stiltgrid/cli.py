@@ -1,8 +1,9 @@
 """`stiltgrid`: what is asked of a grid outside of Snakemake.
 
 check validates a config; gc removes predictions that nothing refers to, and weights that `storage` does not keep;
-memory prints what a model's training takes on each device; score-submission scores a folder of predictions in a
-leaderboard's layout (docs/submission.md); reference prints the page of all keys.
+memory prints what a model's training takes on each device; safetensors writes a model folder's old weights anew;
+score-submission scores a folder of predictions in a leaderboard's layout (docs/submission.md); reference prints the
+page of all keys.
 """
 
 import sys
@@ -15,8 +16,10 @@ stiltgrid check config.yaml
 stiltgrid gc config/demo.yaml             # list unreferenced entries of the prediction store
 stiltgrid gc config/demo.yaml --delete    # and remove them
 stiltgrid memory config.yaml --model mt5-xxl
+stiltgrid safetensors models/mt5-xxl      # beside its pytorch_model.bin
 stiltgrid score-submission results/xglue/submission/mt5-base/none/seed1 --gold data/xglue_full_dataset
 stiltgrid score-submission theirs --gold data/xglue_full_dataset --tasks NER,POS --split dev --json scores.json
+stiltgrid score-submission theirs --suite xtreme --gold data/original --layout original
 stiltgrid reference > docs/config.md
 """
 
@@ -32,7 +35,7 @@ def check(config: str) -> None:
         f"{config}: valid. grid {grid.config.grid}: {len(grid.config.models)} models x "
         f"{len(grid.config.intermediates)} intermediates x {len(grid.config.targets)} targets; "
         f"{everything} cells, {everything - cells} excluded; {len(grid.arms)} phase ii runs, "
-        f"{len(grid.runs)} phase iii runs"
+        f"{len(grid.fine_tuned)} phase iii runs"
     )
     for reason in sorted(set(grid.excluded.values())):
         print(f"  excluded: {reason}")
@@ -75,7 +78,9 @@ def memory(config: str, model: str) -> None:
     render_memory(grid, model, Console())
 
 
-def score_submission(folder: str, gold: str, tasks: str | None, split: str, suite: str, out: str | None) -> bool:
+def score_submission(
+    folder: str, gold: str, tasks: str | None, split: str, suite: str, layout: str | None, out: str | None
+) -> bool:
     """Print the scores of a folder of predictions; return whether nothing was refused."""
     from rich.console import Console
 
@@ -86,7 +91,9 @@ def score_submission(folder: str, gold: str, tasks: str | None, split: str, suit
 
     named = None if tasks is None else [name for name in tasks.split(",") if name.strip()]
     progress = reporter(f"{suite} {split}", "files")
-    report = scoring.score_submission(folder, gold, tasks=named, split=split, suite=suite, progress=progress)
+    report = scoring.score_submission(
+        folder, gold, tasks=named, split=split, suite=suite, layout=layout, progress=progress
+    )
     if out is not None:
         write_json(out, scoring.as_json(report))
     show(report, Console())
@@ -105,6 +112,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     memory_parser = commands.add_parser("memory", help="device and host memory of a model's training")
     memory_parser.add_argument("config")
     memory_parser.add_argument("--model", required=True, help="a name of `models`")
+    rewrite_parser = commands.add_parser("safetensors", help="write pytorch_model.bin anew, to be read in parts")
+    rewrite_parser.add_argument("folder", metavar="DIR", help="a model's folder")
     three = commands.add_parser(
         "score-submission",
         help="score predictions in a leaderboard's layout",
@@ -116,6 +125,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     three.add_argument("--tasks", help="some tasks, e.g. NER,POS (default: all of the suite)")
     three.add_argument("--split", choices=("test", "dev"), default="test", help="default: test")
     three.add_argument("--suite", default="xglue", help="the benchmark (default: xglue)")
+    three.add_argument(
+        "--layout",
+        help="the gold's release format, for the tasks that have it, e.g. original (default: each task's first)",
+    )
     three.add_argument("--json", metavar="FILE", help="also write the scores, with all their digits, to this file")
     commands.add_parser("reference", help="print docs/config.md")
     args = options.parse_args(argv)
@@ -125,8 +138,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         gc(args.config, args.delete)
     elif args.command == "memory":
         memory(args.config, args.model)
+    elif args.command == "safetensors":
+        from stiltgrid.rewrite import to_safetensors
+
+        for path in to_safetensors(args.folder):
+            print(path)
     elif args.command == "score-submission":
-        if not score_submission(args.folder, args.gold, args.tasks, args.split, args.suite, args.json):
+        if not score_submission(args.folder, args.gold, args.tasks, args.split, args.suite, args.layout, args.json):
             sys.exit(1)
     else:
         from stiltgrid.reference import config_page

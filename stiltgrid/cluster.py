@@ -47,11 +47,16 @@ def train_request(row: Model, attempt: int = 1) -> dict[str, int | str]:
     return asked
 
 
+def predict_gpus(row: Model) -> int:
+    """Return the GPUs of a prediction job."""
+    given = row.resources.predict_gpus
+    return min(row.resources.gpus, 1) if given is None else given
+
+
 def predict_request(row: Model, attempt: int = 1) -> dict[str, int | str]:
     """Return what a prediction job asks for: one process on one node; arguments as `train_request`."""
     resources = row.resources
-    gpus = min(resources.gpus, 1) if resources.predict_gpus is None else resources.predict_gpus
-    asked = _request(row, gpus, resources.predict_runtime, attempt, nodes=1)
+    asked = _request(row, predict_gpus(row), resources.predict_runtime, attempt, nodes=1)
     return asked | {"cpus_per_task": row.execution.threads}
 
 

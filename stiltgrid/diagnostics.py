@@ -142,7 +142,7 @@ def diagnostics(
     writes = task.kind in ("span", "generation")
     cut = [said.truncated for said in predictions]
     found: dict[str, float | None] = dict.fromkeys(DIAGNOSTICS)
-    if task.kind != "generation":
+    if task.kind not in ("generation", "retrieval"):
         found["invalid"] = _percent(sum(map(_invalid, [task] * number, examples, predictions)), number)
     if writes:
         found["empty"] = _percent(sum(not text.strip() for text, _ in pairs), number)

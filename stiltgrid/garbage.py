@@ -30,7 +30,7 @@ def referenced_keys(grid: Grid) -> set[str]:
             if path.exists():
                 fingerprints[target, language] = read_json(path)["fingerprint"]
     for run in grid.runs:
-        manifest = Path(grid.paths.checkpoint(run))
+        manifest = Path(grid.evaluated(run))
         # the undeclared copy outlives a deleted output
         for path in (manifest, manifest.with_name("complete.json")):
             if path.exists():

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from stiltgrid.hub.repository import applies, dataset_of
 from stiltgrid.intermediates import training_tasks
-from stiltgrid.schema import Config, Source
+from stiltgrid.schema import Config, ResolvedRetrieval, Source
 from stiltgrid.tasks.registry import Decoding, TaskRow, task
 
 BASELINE = "none"
@@ -70,6 +70,14 @@ class Paths:
     def data(self, file: DataFile) -> str:
         """Examples; the sidecar with the fingerprint has `.json` in place of `.parquet`."""
         return f"{self.root}/data/{file.task}/{file.split}.{file.language}.parquet"
+
+    def text(self, language: str) -> str:
+        """Index of a language's plain text for denoising; the sidecar with the fingerprint has `.json`."""
+        return f"{self.root}/text/{language}.npy"
+
+    def neighbours(self, target: str) -> str:
+        """Neighbours of words, for a target's synonym augmentation; the sidecar with the fingerprint has `.json`."""
+        return f"{self.root}/neighbours/{target}.tsv"
 
     def arm(self, arm: Arm) -> str:
         """Phase (ii): the manifest of an intermediate checkpoint."""
@@ -164,7 +172,7 @@ class Grid:
     def excluded(self) -> dict[tuple[str, str, str], str]:
         """Reason why a (model, intermediate, target) has no cells to run; absent: it runs."""
         from stiltgrid.availability import absent
-        from stiltgrid.support import unsupported
+        from stiltgrid.support import unsupported, untrainable, untranslated
 
         named = {name for names in self.arm_tasks.values() for name in names} | {
             row.name for row in self.tasks.values()
@@ -176,9 +184,17 @@ class Grid:
         }
         reasons = {}
         for model, row in self.config.models.items():
-            lacking = {name: unsupported(aim, row.family) or lost.get(aim.name) for name, aim in self.tasks.items()}
+            lacking = {
+                name: unsupported(aim, row.family)
+                or lost.get(aim.name)
+                or untrainable(aim, self.config.targets[name], self.source(aim.name))
+                for name, aim in self.tasks.items()
+            }
             for arm, names in self.arm_tasks.items():
+                spoken = self.config.intermediates[arm].languages
+                foreign = (untranslated(task(n), spoken, self.source(n)) for n in names)
                 arm_reason = next((r for n in names if (r := unsupported(task(n), row.family) or lost.get(n))), None)
+                arm_reason = arm_reason or next(filter(None, foreign), None)
                 for target in self.config.targets:
                     if reason := lacking[target] or arm_reason:
                         reasons[model, arm, target] = reason
@@ -195,6 +211,21 @@ class Grid:
             if (model, arm, target) not in self.excluded
             for seed in self.seeds(model, arm)
         )
+
+    def retrieves(self, target: str) -> bool:
+        """Tell whether a target has no training set: its runs are evaluated straight from phase (ii)'s checkpoint."""
+        return self.tasks[target].kind == "retrieval"
+
+    @cached_property
+    def fine_tuned(self) -> tuple[Run, ...]:
+        """Every run that has a phase (iii): all but those of retrieval targets."""
+        return tuple(run for run in self.runs if not self.retrieves(run.target))
+
+    def evaluated(self, run: Run) -> str:
+        """Return the manifest of the model that predicts a run: phase (iii)'s, or what a retrieval is evaluated on."""
+        if self.retrieves(run.target):
+            return parent_manifest(self.paths, self, run.model, run.intermediate, run.seed)
+        return self.paths.checkpoint(run)
 
     @cached_property
     def arms(self) -> tuple[Arm, ...]:
@@ -213,14 +244,23 @@ class Grid:
                         for language in self.languages(target):
                             yield Cell(model, arm, target, language, seed)
 
-    def decoding(self, target: str, model: str | None = None) -> Decoding | None:
-        """Return how answers to a target are written: the task's way, with the target's own keys; None: they are not.
+    def retrieval(self, target: str, model: str) -> ResolvedRetrieval:
+        """Return how a model's sentences are embedded and searched: the defaults, the model's keys, the target's."""
+        layers = (self.config.models[model].retrieval, self.config.targets[target].retrieval)
+        return ResolvedRetrieval(**{k: v for row in layers for k, v in row.model_dump(exclude_unset=True).items()})
+
+    def decoding(self, target: str, model: str | None = None) -> Decoding | ResolvedRetrieval | None:
+        """Return how a target is answered, where that is no part of a training: written, or retrieved; else None.
+
+        Answers are written in the task's way, with the target's own keys; sentences are retrieved as `retrieval` says.
 
         Args:
             target: the target.
             model: whose answers; those of an encoder with heads are never written. None: a text2text model's.
         """
         row = self.tasks[target]
+        if model is not None and self.retrieves(target):
+            return self.retrieval(target, model)
         if row.kind not in ("span", "generation"):
             return None
         if model is not None and self.config.models[model].family != "text2text":
@@ -236,14 +276,37 @@ class Grid:
 
         Args:
             intermediate: the arm, for phase (ii); ignored where `target` is given.
-            target: the target, for phase (iii), else None.
+            target: the target, for phase (iii), else None. A retrieval target has no files.
         """
+        if target is not None and self.retrieves(target):
+            return {}
         if target is not None:
             row = self.config.targets[target]
-            pairs = [(self.tasks[target].name, row.source_language)]
+            names, train, dev = (self.tasks[target].name,), (row.source_language,), row.source_language
         else:
-            pairs = [(name, "en") for name in self.arm_tasks[intermediate or BASELINE]]
-        return {name: {s: [DataFile(name, s, language)] for s in ("train", "dev")} for name, language in pairs}
+            names = self.arm_tasks[intermediate or BASELINE]
+            # zero-shot: what is selected on is English, whatever languages the training rows were translated to
+            train, dev = self.config.intermediates[intermediate or BASELINE].languages, "en"
+        return {
+            name: {"train": [DataFile(name, "train", x) for x in train], "dev": [DataFile(name, "dev", dev)]}
+            for name in names
+        }
+
+    def other_inputs(self, intermediate: str | None, target: str | None) -> dict[str, list[str]]:
+        """Return what else a run is made from, by what it is for: text to be restored, neighbours of words.
+
+        Arguments as `training_files`. The files have fingerprints in sidecars, as data have.
+        """
+        if target is not None:
+            return {} if self.neighbours_source(target) is None else {"synonyms": [self.paths.neighbours(target)]}
+        text = self.config.denoising_text
+        if text is None or self.config.intermediates[intermediate or BASELINE].denoising is None:
+            return {}
+        return {"denoising": [self.paths.text(language) for language in text.languages]}
+
+    def neighbours_source(self, target: str) -> str | None:
+        """Return the user's file of neighbours for a target, None if its training asks for none."""
+        return getattr(self.config.targets[target].robust, "neighbours", None)
 
     def source(self, name: str) -> Source | None:
         """Return where a task's original files lie: its own entry of `sources`, else its suite's.

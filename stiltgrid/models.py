@@ -23,7 +23,7 @@ from stiltgrid.errors import StiltgridError
 from stiltgrid.formulations.sharing import shared_heads
 from stiltgrid.placement import FLOAT32, Placement, placed
 from stiltgrid.tasks.registry import TaskRow
-from stiltgrid.untied import T5Tied, UntiedMT5, text2text_class
+from stiltgrid.untied import UntiedMT5, check_head, text2text_class
 
 __all__ = [
     "EncoderWithHeads",
@@ -77,33 +77,6 @@ def load_text2text(folder: Path | str, dropout: Rates | None = None, placement: 
     model = _from_pretrained(text2text_class(config, folder), folder, config, placement)
     check_head(model, folder)
     return model
-
-
-def check_head(model: nn.Module, folder: Path) -> None:
-    """Check that the output matrix is apart from the embedding and equals the checkpoint's.
-
-    64 rows spread over the vocabulary are compared, exactly: reading a billion numbers twice would cost a minute.
-
-    Raises:
-        StiltgridError: if not.
-    """
-    if isinstance(model, T5Tied):
-        return
-    head = model.lm_head.weight
-    if head is model.shared.weight:
-        raise StiltgridError(f"{folder}: the output matrix lm_head was tied to the embedding; a fault of the loader")
-    file = sharded.stored_in(folder).get("lm_head.weight")
-    if file is None:
-        return
-    with sharded.opened(file) as tensors, sharded.gathered([head]):
-        stored = tensors["lm_head.weight"]
-        shape, width = sharded.shape_of(stored), head.shape[-1]
-        if head.numel() == 0 or shape != tuple(head.shape):
-            raise StiltgridError(f"{folder}: lm_head has shape {tuple(head.shape)}, the checkpoint's {list(shape)}")
-        for row in range(0, head.shape[0], max(1, head.shape[0] // 64)):
-            there = sharded.flat(stored, row * width, (row + 1) * width).to(head.dtype).float()
-            if not torch.equal(head[row].detach().cpu().float(), there):
-                raise StiltgridError(f"{folder}: row {row} of lm_head is not the checkpoint's; a fault of the loader")
 
 
 def _config(folder: Path, dropout: Rates | None = None) -> Any:

@@ -24,8 +24,8 @@ kept, the weights of two evaluations. How many weights are kept at the end, and 
 model's `storage`: with `all` every run's; with `intermediate` every phase (ii) run's, and a target's only from its
 training to its predictions; with `none` a phase (ii) run's until its last target is predicted, which for a
 scheduler that trains all of phase (ii) first means all of them at the peak, and none at the end. The peak is reckoned
-with one run of each model in training at a time, predicted before the next begins; each further one adds
-`while one trains` and a checkpoint.
+with one run of each model in training at a time, predicted before the next begins; what each further one adds, its
+training checkpoints and, where they are not kept anyway, its weights, is printed beside it.
 
 *Trained again.* Where weights were removed and a prediction is asked for that cannot be had without them, the run
 counts as left to do, all its languages with it, and so does a phase (ii) run whose weights were removed and are needed.
@@ -50,6 +50,7 @@ from stiltgrid.recipes import training_recipe
 from stiltgrid.status import State, cell_states, recipe_difference
 from stiltgrid.storage import Storage
 from stiltgrid.tasks.registry import task
+from stiltgrid.work import inputs_passed
 
 if TYPE_CHECKING:
     pass
@@ -128,6 +129,17 @@ class Disk:
         if self.each is None or self.transient is None:
             return None
         return self.most * self.each + self.transient
+
+    @property
+    def further(self) -> float | None:
+        """Bytes that each further run in flight at the same time adds to the peak.
+
+        A run is in flight from its training to its predictions. Its own weights are in the peak already where all are
+        kept.
+        """
+        if self.each is None or self.transient is None:
+            return None
+        return self.transient + (0.0 if self.storage == "all" else self.each)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,16 +245,11 @@ class _Costs:
 
     def tokens(self, model: str, arm: str, target: str | None, seed: int) -> float | None:
         """Return the input tokens that a training run reads; None if its rows are not known."""
-        training = training_recipe(self.grid, model, arm, target, seed)["training"]
-        if training["max_steps"] is not None:
-            examples: float | None = training["max_steps"] * training["batch_size"]
-        else:
-            files = self.grid.training_files(arm, target)
-            rows = [self.rows(file) for splits in files.values() for file in splits["train"]]
-            cap = training["train_examples"]
-            known = [n if cap is None else min(n, cap) for n in rows if n is not None]
-            examples = training["epochs"] * sum(known) if len(known) == len(rows) else None
-        return None if examples is None else self._tokens(model, training["max_input_length"]) * examples
+        recipe = training_recipe(self.grid, model, arm, target, seed)
+        files = self.grid.training_files(arm, target)
+        rows = {name: [self.rows(file) for file in splits["train"]] for name, splits in files.items()}
+        examples = inputs_passed(recipe, rows)
+        return None if examples is None else self._tokens(model, recipe["training"]["max_input_length"]) * examples
 
     def prediction(self, cell: Cell) -> Estimate:
         """Return the device hours of one cell's prediction."""
@@ -251,8 +258,12 @@ class _Costs:
         rows = self.rows(self.grid.evaluation(cell.target, cell.language))
         if rows is None:
             return Estimate(None, "unknown")
-        limit = training_recipe(self.grid, cell.model, cell.intermediate, cell.target, cell.seed)["training"]
-        return self._estimate(cell.model, 2 * self._tokens(cell.model, limit["max_input_length"]) * rows)
+        if self.grid.retrieves(cell.target):
+            limit = self.grid.retrieval(cell.target, cell.model).max_input_length
+            # as far as the layer; each row is counted as if it had both sides, as Tatoeba's have
+            return self._estimate(cell.model, 4 * self._tokens(cell.model, limit) * rows)
+        training = training_recipe(self.grid, cell.model, cell.intermediate, cell.target, cell.seed)["training"]
+        return self._estimate(cell.model, 2 * self._tokens(cell.model, training["max_input_length"]) * rows)
 
     def disk(self, model: str, arms: int, runs: int, left: int) -> Disk:
         """Return a model's disk line.
@@ -266,7 +277,8 @@ class _Costs:
         row = self.grid.config.models[model]
         pretrained = _manifest(self.grid.paths.pretrained(model)) or {}
         parameters = row.cost.parameters if row.cost else pretrained.get("parameters")
-        arm, target = next(iter(self.grid.config.intermediates)), next(iter(self.grid.config.targets))
+        arm = next(iter(self.grid.config.intermediates))
+        target = next((name for name in self.grid.config.targets if not self.grid.retrieves(name)), None)
         training = training_recipe(self.grid, model, arm, target, 1)["training"]
         trained = parameters
         if row.lora is not None:
@@ -322,7 +334,7 @@ def plan(grid: Grid, states: dict[Cell, State] | None = None) -> Plan:
     states = cell_states(grid) if states is None else states
     costs, paths, models = _Costs(grid), grid.paths, list(grid.config.models)
     arms = {a: _present(grid, paths.arm(a), a.model, a.intermediate, None, a.seed) for a in grid.arms}
-    runs = {run: _present(grid, paths.checkpoint(run), *run) for run in grid.runs}
+    runs = {run: _present(grid, paths.checkpoint(run), *run) for run in grid.fine_tuned}
     again = _trained_again(grid, arms, runs)
     for arm, manifest in arms.items():
         if manifest:
@@ -349,7 +361,7 @@ def plan(grid: Grid, states: dict[Cell, State] | None = None) -> Plan:
     for run in runs:
         files |= {f for s in grid.training_files(None, run.target).values() for group in s.values() for f in group}
     prepared = sum(Path(paths.data(f)).exists() and _manifest(str(sidecar(paths.data(f)))) is not None for f in files)
-    needed = [model for model in models if any(run.model == model for run in runs)]
+    needed = [model for model in models if any(run.model == model for run in grid.runs)]
     lines = [
         Line("pretrained", "", len(needed), sum(_manifest(paths.pretrained(m)) is not None for m in needed)),
         Line("data", "", len(files), prepared),
@@ -409,7 +421,7 @@ def longest_run(grid: Grid, model: str) -> tuple[str, float] | None:
     for arm in grid.arms:
         if arm.model == model and arm.seed == 1:
             found[f"phase ii, {arm.intermediate}"] = costs.tokens(model, arm.intermediate, None, 1)
-    for run in grid.runs:
+    for run in grid.fine_tuned:
         if run.model == model and run.seed == 1:
             found[f"phase iii, {run.target}"] = costs.tokens(model, run.intermediate, run.target, 1)
     known = {what: tokens for what, tokens in found.items() if tokens}

@@ -46,7 +46,17 @@ def _basis(line: Line) -> str:
 
 
 HEADS = ("stage", "model", "total", "done", "left", "device hours left", "basis", "longest run")
-DISK_HEADS = ("model", "storage", "each", "to write", "basis", "while one trains", "at the peak", "when all is done")
+DISK_HEADS = (
+    "model",
+    "storage",
+    "each",
+    "to write",
+    "basis",
+    "while one trains",
+    "at the peak",
+    "each further at once",
+    "when all is done",
+)
 
 
 def _stage_rows(plan: Plan) -> list[tuple[str, ...]]:
@@ -67,7 +77,8 @@ def _disk_rows(plan: Plan) -> list[tuple[str, ...]]:
 
     return [
         (d.model, d.storage, bytes_text(d.each), times(d.left, d.each), d.basis,
-         f"+ {bytes_text(d.transient)}" if d.transient else "unknown", bytes_text(d.peak), times(d.kept, d.each))
+         f"+ {bytes_text(d.transient)}" if d.transient else "unknown", bytes_text(d.peak),
+         f"+ {bytes_text(d.further)}" if d.further else "unknown", times(d.kept, d.each))
         for d in plan.disk
     ]  # fmt: skip
 
@@ -140,7 +151,7 @@ def write_plan(
         "schema_version": 1,
         "title": plan.title,
         "lines": [{**asdict(line), "left": line.left} for line in plan.lines],
-        "disk": [{**asdict(entry), "peak": entry.peak} for entry in plan.disk],
+        "disk": [{**asdict(entry), "peak": entry.peak, "further": entry.further} for entry in plan.disk],
         "known_hours": plan.known_hours,
         "unknown": plan.unknown,
         "warnings": list(plan.warnings),

@@ -27,6 +27,10 @@ from stiltgrid.training.precision import autocast, computes_bf16
 log = logging.getLogger(__name__)
 
 
+class Interrupted(Exception):  # noqa: N818 (no error: somebody asked for it)
+    """The answers were given up between two batches."""
+
+
 def answer(
     formulation: ModuleType,
     setup: Setup,
@@ -37,6 +41,7 @@ def answer(
     precision: str,
     ranks: tuple[int, int] = (0, 1),
     progress: Callable[[int, int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> list[Prediction]:
     """Predict examples of one task with a model in evaluation mode.
 
@@ -50,9 +55,13 @@ def answer(
         precision: "bf16" or "fp32".
         ranks: (rank, number of ranks) where several processes share the work; each gets all predictions.
         progress: called with (inputs done, inputs) after each batch.
+        stop: asked before each batch; must say the same on all ranks.
 
     Returns:
         Exactly one prediction an example, in their order, on any number of ranks.
+
+    Raises:
+        Interrupted: when `stop` said so.
     """
     import torch
 
@@ -66,6 +75,8 @@ def answer(
     device = next(model.parameters()).device.type
     with torch.inference_mode(number == 1), torch.no_grad(), autocast(precision, device):
         for turn in range(passes):
+            if stop is not None and stop():
+                raise Interrupted
             mine = turn * number + rank
             batch = batches[mine if mine < len(batches) else 0]
             answers = formulation.outputs(setup, model, task, [features[i] for i in batch])

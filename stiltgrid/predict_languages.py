@@ -11,6 +11,7 @@ from stiltgrid.artifacts import read_json
 from stiltgrid.energy import Meter
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example, read_examples, sidecar
+from stiltgrid.exhaustion import OutOfMemoryError
 from stiltgrid.predictions import Prediction, check_alignment
 from stiltgrid.store import Store, prediction_key
 from stiltgrid.tasks.registry import Decoding, TaskRow
@@ -68,7 +69,8 @@ def predict_languages(
         What was computed and what was stored already.
 
     Raises:
-        StiltgridError: after all other languages are done, if a language failed; their outputs are whole.
+        StiltgridError: after all other languages are done, if a language failed; their outputs are whole. Where
+            memory ran out the others are not tried: they are as large.
     """
     key = keys(manifest, task, data, decoding)
     for language in recompute:
@@ -86,6 +88,10 @@ def predict_languages(
             assert predict is not None
             predictions = predict(examples, language)
             check_alignment(examples, predictions, list(task.labels), f"predictions for {language}")
+        except OutOfMemoryError as error:
+            failed[language] = str(error)
+            failed |= dict.fromkeys(lacking[lacking.index(language) + 1 :], "not tried")
+            break
         except (StiltgridError, RuntimeError, ValueError, MemoryError) as error:
             # the other languages are worth keeping; the job still ends in failure
             log.error("%s failed: %s", language, error)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from stiltgrid.schema import Block, Config, TrainingOverride, blocks
+from stiltgrid.schema import Block, Config, RetrievalOverride, TrainingOverride, blocks
 
 HEAD = """# Every key of the config
 
@@ -19,8 +19,9 @@ in this order: the defaults below, the top, the model, the intermediate or targe
 def _type(annotation: Any) -> str:
     """Name a type as a reader of YAML knows it."""
     origin, arguments = get_origin(annotation), get_args(annotation)
-    if annotation is TrainingOverride:
-        return "[Training](#training)"
+    if annotation in (TrainingOverride, RetrievalOverride):
+        name = annotation.__name__.removesuffix("Override")
+        return f"[{name}](#{name.lower()})"
     if isinstance(annotation, type) and issubclass(annotation, Block):
         return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
     if origin is Annotated:
@@ -47,7 +48,9 @@ def _default(info: FieldInfo) -> str:
         if not isinstance(info.default, (dict, tuple, int, float)) or isinstance(info.default, bool)
         else info.default
     )
-    return f"`{'{}' if value == {} else '[]' if value == () else value}`"
+    if isinstance(value, tuple):
+        value = f"[{', '.join(map(str, value))}]"
+    return f"`{'{}' if value == {} else value}`"
 
 
 def config_page() -> str:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from stiltgrid.artifacts import read_json
 from stiltgrid.errors import StiltgridError, nearest
+from stiltgrid.evaluated import evaluated_manifest
 from stiltgrid.failures import noting_failure
 from stiltgrid.grid import Cell, Grid, Run, use_extensions_of
 from stiltgrid.score_languages import score_languages
@@ -93,7 +94,7 @@ def rescore_run(grid: Grid, run: Run) -> Outcome:
     started = time.process_time()
     try:
         with noting_failure(scores[languages[0]].parent):
-            records = score_languages(grid, run, read_json(grid.paths.checkpoint(run)), data, scores)
+            records = score_languages(grid, run, evaluated_manifest(grid, run), data, scores)
     except StiltgridError as error:
         return Outcome(run, error=str(error))
     except Exception as error:

@@ -116,8 +116,8 @@ def load(cls: type, folder: Path, config: Any, **extra: Any) -> nn.Module | None
     places = stored_in(folder)
     if not places and (old := sorted(folder.glob("pytorch_model*.bin"))):
         raise StiltgridError(
-            f"{old[0]}: an old format that can only be read whole, which ZeRO-3 is there to avoid; write it anew, as "
-            "safetensors or by torch.save"
+            f"{old[0]}: an old format that can only be read whole, which ZeRO-3 is there to avoid; write it anew "
+            f"once, where there is memory for all of it: stiltgrid safetensors {folder}"
         )
     with contextlib.ExitStack() as stack:
         for context in cls.get_init_context(torch.float32, False, False, None):
@@ -166,7 +166,7 @@ def _copy(stored: Any, parameter: Tensor, where: str) -> int:
     shape = tuple(getattr(parameter, "ds_shape", parameter.shape))
     if shape_of(stored) != shape:
         raise StiltgridError(f"{where} has shape {shape_of(stored)}, the configuration says {shape}")
-    part, start, stop = _own_part(parameter)
+    part, start, stop = own_part(parameter)
     for at in range(start, stop, AT_ONCE):
         end = min(at + AT_ONCE, stop)
         part[at - start : end - start].copy_(flat(stored, at, end))
@@ -186,13 +186,13 @@ def add(parameter: Tensor, change: Tensor) -> None:
         parameter: whole, or partitioned by ZeRO-3.
         change: of the parameter's whole shape.
     """
-    part, start, stop = _own_part(parameter)
+    part, start, stop = own_part(parameter)
     mine = change.reshape(-1)[start:stop].to(part.device)
     held = part[: stop - start]
     held.copy_((held.float() + mine).to(held.dtype))
 
 
-def _own_part(parameter: Tensor) -> tuple[Tensor, int, int]:
+def own_part(parameter: Tensor) -> tuple[Tensor, int, int]:
     """Return what this rank holds of a parameter, flat, and which of its numbers these are."""
     if not hasattr(parameter, "ds_tensor"):
         return parameter.detach().view(-1), 0, parameter.numel()

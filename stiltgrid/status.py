@@ -7,7 +7,6 @@ counts as finished. Folders are listed once each, so that thousands of cells tak
 
 import json
 import os
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from stiltgrid.artifacts import read_json
 from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import Cell, Grid, Run, folder, parent_manifest
+from stiltgrid.lock import LOCK, died
 from stiltgrid.predictions import read_metadata
 from stiltgrid.recipes import training_recipe
 from stiltgrid.storage import digests, gone
@@ -82,20 +82,6 @@ def _reached(place: str) -> str:
     return f"; last training checkpoint: step {max(steps)}" if steps else ""
 
 
-def _died(lock: str) -> dict[str, Any] | None:
-    """Return what a run's lock says of it if its process was on this host and is no more; None if that is not known."""
-    found, _ = _manifest(lock)
-    if not found or found.get("host") != socket.gethostname():
-        return None
-    try:
-        os.kill(found["pid"], 0)
-    except ProcessLookupError:
-        return found
-    except (OSError, KeyError, TypeError):
-        pass
-    return None
-
-
 def recipe_difference(manifest: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
     """Return how a checkpoint's recipe differs from the one that the config gives, "" if it does not.
 
@@ -121,18 +107,24 @@ class _Runs:
 
     def __init__(self, grid: Grid) -> None:
         self.grid, self.paths = grid, grid.paths
+        self.models: dict[str, tuple[dict[str, Any] | None, State]] = {}
         self.parents: dict[tuple[str, str, int], State] = {}
         self.outdated: set[tuple[str, str, int]] = set()
         self.collapsed: set[Run] = set()
         self.digests: dict[tuple[str, str, int], list[str]] = {}
 
-    def pretrained(self, model: str) -> State:
-        path = self.paths.pretrained(model)
-        found, broken = _manifest(path)
-        if found is not None or broken:
-            return broken or State("missing", "pretrained")
-        note = f"{folder(path)}/failed.json"
-        return _failure(note, "pretrained model: ") if Path(note).exists() else State("missing")
+    def pretrained(self, model: str) -> tuple[dict[str, Any] | None, State]:
+        """Manifest and state of a pretrained model."""
+        if model not in self.models:
+            path = self.paths.pretrained(model)
+            found, broken = _manifest(path)
+            note = f"{folder(path)}/failed.json"
+            if found is not None or broken:
+                state = broken or State("missing", "pretrained")
+            else:
+                state = _failure(note, "pretrained model: ") if Path(note).exists() else State("missing")
+            self.models[model] = found, state
+        return self.models[model]
 
     def parent(self, run: Run) -> State:
         """State of what phase (iii) starts from."""
@@ -142,11 +134,13 @@ class _Runs:
         return self.parents[key]
 
     def _parent(self, model: str, intermediate: str, seed: int) -> State:
-        start = self.pretrained(model)
+        found, start = self.pretrained(model)
+        broken, continued = None, bool(self.grid.arm_tasks[intermediate])
         path = parent_manifest(self.paths, self.grid, model, intermediate, seed)
-        found, broken = _manifest(path)
+        if continued:
+            found, broken = _manifest(path)
         self.digests[model, intermediate, seed] = digests(found) if found and "digest" in found else []
-        if not self.grid.arm_tasks[intermediate]:
+        if not continued:
             return start
         if found is not None:
             change = recipe_difference(found, training_recipe(self.grid, model, intermediate, None, seed))
@@ -158,14 +152,25 @@ class _Runs:
             return replace(broken, stage=start.stage)
         return self._begun(folder(path), start, f"phase (ii) {intermediate} seed{seed}: ")
 
+    def _retrieved(
+        self, run: Run, path: str, found: dict[str, Any] | None, start: State
+    ) -> tuple[State, str | None, bool]:
+        """State of a run that is evaluated with its parent: once that is there, nothing is left to train."""
+        if found is None or (run.model, run.intermediate, run.seed) in self.outdated:
+            return start, None, False
+        if gone(Path(folder(path))):
+            again = State("missing", "pretrained", f"{folder(path)}/weights: removed; to be trained again")
+            return again, found.get("digest"), True
+        return State("missing", "trained"), found.get("digest"), True
+
     @staticmethod
     def _begun(place: str, start: State, what: str) -> State:
         """State of a training run without a manifest."""
         names = _names(place)
         if "failed.json" in names:
             return replace(_failure(f"{place}/failed.json", what), stage=start.stage)
-        if ".training.lock" in names and (dead := _died(f"{place}/.training.lock")):
-            at = _reached(place)
+        if LOCK in names and (dead := died(f"{place}/{LOCK}")):
+            at = f"{_reached(place)}; on {dead['host']}"
             why = f"{what}ended without a word{at}: killed, by the system perhaps for want of host memory; run again"
             return State("failed", start.stage, why, dead.get("log") or "")
         if start.status == "missing" and "training" in names:
@@ -178,9 +183,11 @@ class _Runs:
 
         They cannot if the checkpoint is damaged, or it or the one before it is of another recipe.
         """
-        path = self.paths.checkpoint(run)
+        path = self.grid.evaluated(run)
         found, broken = _manifest(path)
         start = self.parent(run)
+        if self.grid.retrieves(run.target):
+            return self._retrieved(run, path, found, start)
         if found is not None:
             change = recipe_difference(found, training_recipe(self.grid, *run))
             if change:

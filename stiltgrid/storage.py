@@ -7,10 +7,11 @@ written first. Being younger than the manifest beside it, this note is also what
 training rule names it as an input as soon as the weights are needed (docs/architecture.md, "Storage").
 """
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,8 +107,8 @@ class Storage:
         return self.grid.config.models[model].storage
 
     def folder(self, run: Run | Arm) -> Path:
-        """Return a run's folder."""
-        path = self.paths.checkpoint(run) if isinstance(run, Run) else self.paths.arm(run)
+        """Return the folder of a run's checkpoint; a retrieval's is phase (ii)'s, or the pretrained model's."""
+        path = self.grid.evaluated(run) if isinstance(run, Run) else self.paths.arm(run)
         return Path(path).parent
 
     @cached_property
@@ -151,6 +152,8 @@ class Storage:
 
     def must_train(self, run: Run) -> bool:
         """Tell whether a target run is to be trained, for the first time, anew, or again for its weights."""
+        if self.grid.retrieves(run.target):
+            return False
         manifest = record(self.folder(run))
         if manifest is None:
             return True
@@ -161,10 +164,13 @@ class Storage:
         identity = manifest["identity"]
         if parent is not None and identity["parent"] not in digests(parent):
             return True
-        files = self.grid.training_files(None, run.target)
+        files = {
+            task: {split: [self.paths.data(file) for file in files] for split, files in splits.items()}
+            for task, splits in self.grid.training_files(None, run.target).items()
+        } | {name: {"train": paths} for name, paths in self.grid.other_inputs(None, run.target).items()}
         for task, splits in identity["data"].items():
             for split, old in splits.items():
-                now = [_fingerprint(self.paths.data(file)) for file in files.get(task, {}).get(split, [])]
+                now = [_fingerprint(path) for path in files.get(task, {}).get(split, [])]
                 # rows that are not there will be read again, most likely the same
                 if None not in now and now != old:
                     return True
@@ -179,7 +185,11 @@ class Storage:
         """Tell whether anything still asks for a finished run's weights."""
         if isinstance(run, Run):
             return bool(self.lacking(run))
-        return any(self.must_train(child) for child in self.children.get(run, ()))
+        return any(self.asks(child) for child in self.children.get(run, ()))
+
+    def asks(self, child: Run) -> bool:
+        """Tell whether a run still asks for the weights of phase (ii): to start from them, or to retrieve with them."""
+        return bool(self.lacking(child)) if self.grid.retrieves(child.target) else self.must_train(child)
 
     def again(self, run: Run | Arm) -> str | None:
         """Return the note that makes Snakemake train a run again: its weights were removed and are needed; else None.
@@ -194,7 +204,8 @@ class Storage:
         policy = self.policy(run.model)
         if policy == "all" or self.must_train(run) or self.lacking(run, whole=True):
             return
-        yield self.folder(run)
+        if not self.grid.retrieves(run.target):
+            yield self.folder(run)
         if policy == "none" and self._has_arm(run):
             arm = Arm(run.model, run.intermediate, run.seed)
             children = self.children[arm]
@@ -220,10 +231,18 @@ def _bytes(manifest: Mapping[str, Any]) -> int:
 
 def _fingerprint(path: str) -> str | None:
     """Return a data file's fingerprint, None if its sidecar is not there."""
+    small = sidecar(path)
     try:
-        return read_json(sidecar(path))["fingerprint"]
-    except (StiltgridError, KeyError):
+        found = os.stat(small)  # noqa: PTH116 (once a cell)
+        return _fingerprint_of(str(small), found.st_mtime_ns, found.st_size)
+    except (StiltgridError, KeyError, OSError):
         return None
+
+
+@lru_cache(maxsize=4096)
+def _fingerprint_of(small: str, *_: int) -> str:
+    """Read a sidecar's fingerprint, once for all runs that are scored on its rows as long as the file is the same."""
+    return read_json(small)["fingerprint"]
 
 
 def expected(about: Mapping[str, Any], parents: list[str]) -> list[str]:

@@ -5,28 +5,22 @@ the finished run of that identity; resume, if it holds its training checkpoints;
 older recipe left. Killed at any moment, the same call ends at the same weights.
 """
 
-import errno
 import os
-import re
 import shutil
-import socket
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stiltgrid import storage
-from stiltgrid.artifacts import canonical_json, digest, file_sha256, read_json, write_json
+from stiltgrid.artifacts import digest, file_sha256, read_json, write_json
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import sidecar
+from stiltgrid.exhaustion import FULL, explain_full_disk, explain_memory
 from stiltgrid.launch import check_place, place
+from stiltgrid.lock import LOCK, hold
 from stiltgrid.training import checkpoints
 from stiltgrid.training.arguments import check_strategy
-
-LOCK = ".training.lock"
-LOG = "STILTGRID_LOG"
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Data = Mapping[str, Mapping[str, Sequence[Path | str]]]
 
@@ -114,15 +108,17 @@ def run(
     check_place(execution)
     rank, ranks = place()
     about = identity(recipe, data, pretrained, parent)
-    lock = _lock(out) if rank == 0 else None
+    lock = hold(out) if rank == 0 else None
     try:
         # looked at under the lock, whose last holder may have finished this very run; by one rank, for all of them
         hashes = storage.expected(about, storage.digests(read_json(Path(parent) / "manifest.json")))
         done = finished(out, hashes, needed) if rank == 0 else None
         if ranks > 1:
             from stiltgrid.training.fit import share_from_first, start_ranks, stop_ranks
+            from stiltgrid.training.watchdog import watch
 
             start_ranks(execution)
+            watchdog = watch(out, rank, ranks)
             done = share_from_first(done)
         if done is None:
             manifest = _train(recipe, data, pretrained, parent, out, execution, about)
@@ -133,14 +129,15 @@ def run(
     except Exception as error:
         if rank == 0 and lock is not None:
             checkpoints.drop_unfinished(out)
-        _explain_full_disk(out, error)
-        _explain_memory(out, error, execution)
+        explain_full_disk(out, error)
+        explain_memory(out, error, execution)
         raise
     finally:
         if lock is not None:
             lock.close()
     if ranks > 1:
         manifest = share_from_first(manifest)
+        watchdog.stop()
         stop_ranks()
     return manifest
 
@@ -171,101 +168,6 @@ def _found(out: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     shutil.rmtree(out / "training", ignore_errors=True)
     print(f"{out}: nothing to train, the finished run has this recipe", file=sys.stderr, flush=True)
     return manifest
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    """Return an error and those that led to it."""
-    links: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and link not in links:
-        links.append(link)
-        link = link.__cause__ or link.__context__
-    return links
-
-
-def _explain_memory(out: Path, error: Exception, execution: Mapping[str, Any]) -> None:
-    """Raise the plain message, with what to change, if memory ran out on the device or on the host."""
-    for link in _chain(error):
-        text = str(link)
-        device = type(link).__name__ == "OutOfMemoryError"
-        host = isinstance(link, MemoryError) or "DefaultCPUAllocator" in text or "std::bad_alloc" in text
-        if not device and not host and getattr(link, "errno", None) != errno.ENOMEM:
-            continue
-        ways = []
-        if execution.get("micro_batch_size") != 1:
-            now = execution.get("micro_batch_size") or "all of the batch that is a device's"
-            ways.append(f"lower micro_batch_size (now {now})")
-        if not execution.get("gradient_checkpointing"):
-            ways.append("set gradient_checkpointing: true")
-        if execution.get("strategy") != "zero3":
-            ways.append("use strategy: zero3 on several devices")
-        elif not execution.get("offload") and device:
-            ways.append("set offload: true")
-        elif execution.get("offload") and not device:
-            ways.append("set offload: false")
-        if not device:
-            ways.append("ask for more resources.mem_mb")
-        first = text.strip().splitlines()[0] if text.strip() else type(link).__name__
-        raise StiltgridError(
-            f"{out}: out of {'device' if device else 'host'} memory ({first}); in the model's execution, "
-            f"{', or '.join(ways)}: none of them changes the result"
-        ) from error
-
-
-def _explain_full_disk(out: Path, error: Exception) -> None:
-    """Raise the plain message if the system said that the disk, or the user's quota, is full."""
-    links = _chain(error)
-    text = " ".join(map(str, links))
-    numbers = [e.errno for e in links if isinstance(e, OSError)]
-    # safetensors raises an error of its own, with the system's number in its text; torch's writer drops the number
-    numbers += [int(number) for number in re.findall(r"os error (\d+)", text)]
-    if "inline_container" in text:
-        numbers.append(_errno_of_writing(out))
-    if any(number in FULL for number in numbers):
-        free = shutil.disk_usage(out).free
-        raise StiltgridError(
-            f"{out}: the disk or the quota is full ({free / 1e6:.0f} MB free): {error}; make room, then run the same "
-            "command again to go on from the last complete checkpoint"
-        ) from error
-
-
-def _errno_of_writing(out: Path) -> int | None:
-    """Return the system's answer to writing a little more."""
-    try:
-        with tempfile.TemporaryFile(dir=out) as file:
-            file.write(bytes(1 << 20))
-    except OSError as error:
-        return error.errno
-    return None
-
-
-def _lock(out: Path) -> Any:
-    """Hold the run's folder; the system lets go when this process ends, however it ends.
-
-    A killed launcher can leave its ranks running: a second run beside them would write into the same files.
-
-    Raises:
-        StiltgridError: if another process holds it.
-    """
-    import fcntl
-
-    out.mkdir(parents=True, exist_ok=True)
-    handle = (out / LOCK).open("a+")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            handle.close()
-            raise StiltgridError(
-                f"{out}: another process is training here (perhaps one that outlived its launcher); wait for it or "
-                "end it, then run again"
-            ) from None
-        # a file system without locks: go on without
-    # for `status`: whose run this is, should it end without a word
-    handle.truncate(0)
-    handle.write(canonical_json({"host": socket.gethostname(), "pid": os.getpid(), "log": os.environ.get(LOG)}))
-    handle.flush()
-    return handle
 
 
 def _make_ready(out: Path, about: dict[str, Any], recipe_hash: str, execution: Mapping[str, Any]) -> None:

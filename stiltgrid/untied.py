@@ -8,12 +8,15 @@ tensors. One process that loads a checkpoint notices that the tensors differ; fr
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import MT5ForConditionalGeneration, T5ForConditionalGeneration
 
+from stiltgrid import sharded
 from stiltgrid.errors import StiltgridError
 from stiltgrid.formulations.features import IGNORED
+from stiltgrid.rewrite import bin_files, read_whole
 
 
 def untied(base: type) -> type:
@@ -60,9 +63,12 @@ def untied(base: type) -> type:
             attention_mask: Tensor | None = None,
             decoder_input_ids: Tensor | None = None,
             labels: Tensor | None = None,
+            weights: Tensor | None = None,
             **kwargs: Any,
         ) -> Any:
             """As the library's; with `labels`, `{"loss": sum of cross entropies}` over labelled positions alone.
+
+            `weights` (batch) multiply the losses of a row's positions.
 
             Logits are made only where there is a label: at mT5's vocabulary they are most of the memory.
             """
@@ -78,7 +84,10 @@ def untied(base: type) -> type:
             states = self.decode(decoder_input_ids, encoded, attention_mask)
             kept = labels != IGNORED
             logits = self.lm_head(states[kept])
-            return {"loss": F.cross_entropy(logits.float(), labels[kept], reduction="sum")}
+            if weights is None:
+                return {"loss": F.cross_entropy(logits.float(), labels[kept], reduction="sum")}
+            losses = F.cross_entropy(logits.float(), labels[kept], reduction="none")
+            return {"loss": (losses * weights.unsqueeze(1).expand_as(labels)[kept]).sum()}
 
     Untied.__name__ = Untied.__qualname__ = base.__name__  # keeps config.architectures
     return Untied
@@ -110,3 +119,37 @@ class T5Tied(UntiedT5):
 
 
 T5Tied.__name__ = "T5ForConditionalGeneration"
+
+
+def check_head(model: Any, folder: Path) -> None:
+    """Check that the output matrix is apart from the embedding and equals the checkpoint's.
+
+    64 rows spread over the vocabulary are compared, exactly: reading a billion numbers twice would cost a minute.
+
+    Raises:
+        StiltgridError: if not.
+    """
+    if isinstance(model, T5Tied):
+        return
+    head = model.lm_head.weight
+    if head is model.shared.weight:
+        raise StiltgridError(f"{folder}: the output matrix lm_head was tied to the embedding; a fault of the loader")
+    file = sharded.stored_in(folder).get("lm_head.weight")
+    if file is not None:
+        with sharded.opened(file) as tensors:
+            _compare_rows(head, tensors["lm_head.weight"], folder)
+        return
+    for old in bin_files(folder):  # a format that can only be read whole
+        if (stored := read_whole(old).get("lm_head.weight")) is not None:
+            _compare_rows(head, stored, folder)
+
+
+def _compare_rows(head: Tensor, stored: Any, folder: Path) -> None:
+    with sharded.gathered([head]):
+        shape, width = sharded.shape_of(stored), head.shape[-1]
+        if head.numel() == 0 or shape != tuple(head.shape):
+            raise StiltgridError(f"{folder}: lm_head has shape {tuple(head.shape)}, the checkpoint's {list(shape)}")
+        for row in range(0, head.shape[0], max(1, head.shape[0] // 64)):
+            there = sharded.flat(stored, row * width, (row + 1) * width).to(head.dtype).float()
+            if not torch.equal(head[row].detach().cpu().float(), there):
+                raise StiltgridError(f"{folder}: row {row} of lm_head is not the checkpoint's; a fault of the loader")

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from stiltgrid.grid import Arm, Cell, DataFile, Grid, Paths, Run, parent_manifes
 from stiltgrid.paper import contents
 from stiltgrid.readers.archive import contents_of, is_archive, manifest_of, plain, unpacked_folder
 from stiltgrid.readers.files import source_paths
-from stiltgrid.recipes import data_recipe, pretrained_recipe, scoring_recipe, training_recipe
+from stiltgrid.recipes import data_recipe, prediction_recipe, pretrained_recipe, scoring_recipe, training_recipe
 from stiltgrid.score_languages import statistics_file
 from stiltgrid.storage import Storage
 from stiltgrid.tasks.added import code_of
@@ -141,6 +141,24 @@ class Wiring:
         """What determines a data file, beside the original bytes."""
         return data_recipe(self.grid, w.task, w.split)
 
+    def text_inputs(self, w: Wildcards) -> list[str]:
+        """A language's plain text, if it is there: a plan must not need it."""
+        text = self.grid.config.denoising_text
+        return [] if text is None else self._there(text.path.replace("{lang}", w.language))
+
+    def neighbours_inputs(self, w: Wildcards) -> list[str]:
+        """A target's file of neighbours, if it is there."""
+        source = self.grid.neighbours_source(w.target)
+        return [] if source is None else self._there(source)
+
+    @staticmethod
+    def _there(path: str) -> list[str]:
+        try:
+            place = expanded(path)
+        except StiltgridError:
+            return []  # the job itself reports it
+        return [place] if Path(place).exists() else []
+
     # models and training
 
     def pretrained_params(self, w: Wildcards) -> dict[str, Any]:
@@ -160,7 +178,9 @@ class Wiring:
 
     def _files(self, intermediate: str | None, target: str | None) -> list[str]:
         by_task = self.grid.training_files(intermediate, target)
-        return self.sidecars([file for splits in by_task.values() for files in splits.values() for file in files])
+        files = self.sidecars([file for splits in by_task.values() for files in splits.values() for file in files])
+        others = self.grid.other_inputs(intermediate, target).values()
+        return files + [str(sidecar(path)) for paths in others for path in paths]
 
     def intermediate_inputs(self, w: Wildcards) -> list[str]:
         """Phase (ii): the pretrained model, the arm's training and dev data."""
@@ -204,15 +224,20 @@ class Wiring:
             stage: "train" or "predict".
             profile: Snakemake's default resources, for what a row leaves open.
         """
-        request = REQUESTS[stage]
+        models = self.grid.config.models
+
+        @cache
+        def request(model: str, attempt: int) -> dict[str, int | str]:
+            return REQUESTS[stage](models[model], attempt)
 
         def asked(key: str) -> Callable[..., Any]:
             def value(w: Wildcards, attempt: int) -> Any:
-                return request(self.grid.config.models[w.model], attempt).get(key, profile_value(profile, key))
+                return request(w.model, attempt).get(key, profile_value(profile, key))
 
             return value
 
-        return {key: asked(key) for key in KEYS}
+        # Snakemake looks at each function's signature once a job: only what some row asks for is a function
+        return {key: asked(key) for key in KEYS if any(key in request(model, 1) for model in models)}
 
     # per target: names of a run's files with wildcards left open, and of all its cells
 
@@ -231,6 +256,43 @@ class Wiring:
         """A target checkpoint's manifest, with wildcards left open."""
         return self.paths.checkpoint(Run("{model}", "{intermediate}", target, "{seed}"))  # type: ignore[arg-type]
 
+    def evaluated(self, target: str) -> str | Callable[[Wildcards], str]:
+        """The manifest that a target's predictions rest on; of a retrieval target it depends on the arm."""
+        if not self.grid.retrieves(target):
+            return self.checkpoint(target)
+        return lambda w: self.grid.evaluated(Run(w.model, w.intermediate, target, int(w.seed)))
+
+    def prediction_params(self, target: str) -> dict[str, Any] | Callable[[Wildcards], dict[str, Any]]:
+        """What, beside the checkpoint, determines a target's predictions; a retrieval's depends on the model."""
+        if not self.grid.retrieves(target):
+            return prediction_recipe(self.grid, target)
+        return lambda w: prediction_recipe(self.grid, target, w.model)
+
+    @cached_property
+    def retrieved(self) -> tuple[str, ...]:
+        """The retrieval targets of which at least one run is not excluded."""
+        return tuple(target for target in self.running if self.grid.retrieves(target))
+
+    def layer_file(self, target: str) -> str:
+        """Scores by layer of one run of a retrieval target, with wildcards left open."""
+        return f"{self.paths.root}/layers/{{model}}/{{intermediate}}/{target}/seed{{seed}}.csv"
+
+    def layer_files(self) -> list[str]:
+        """Scores by layer of every run of a retrieval target; a pretrained model's are the same for every seed."""
+        return [
+            self.layer_file(run.target).format(model=run.model, intermediate=run.intermediate, seed=run.seed)
+            for run in self.grid.runs
+            if run.target in self.retrieved and (self.grid.arm_tasks[run.intermediate] or run.seed == 1)
+        ]
+
+    def baseline_inputs(self) -> list[str]:
+        """Sidecars of the training and evaluation rows of every target that has a training set."""
+        found: dict[str, None] = {}
+        for target in self.running:
+            for splits in self.grid.training_files(None, target).values():
+                found |= dict.fromkeys([*self.sidecars(splits["train"]), *self.gold(target)])
+        return list(found)
+
     def arm(self) -> str:
         """An intermediate checkpoint's manifest, with wildcards left open."""
         return self.paths.arm(Arm("{model}", "{intermediate}", "{seed}"))  # type: ignore[arg-type]
@@ -245,6 +307,10 @@ class Wiring:
 
     def grid_digest(self) -> str:
         """A hash of what the tables' shape rests on: the cells, what is excluded, titles and notes."""
+        return self._grid_digest
+
+    @cached_property
+    def _grid_digest(self) -> str:
         config = self.grid.config
         excluded = sorted([*key, reason] for key, reason in self.grid.excluded.items())
         axes = (config.models, config.intermediates, config.targets)

@@ -93,7 +93,7 @@ from stiltgrid.launch import replace_process
 os.environ["SLURM_JOB_ID"] = "7"
 replace_process([sys.executable, "-c", {child!r}])
 """
-DEAF = "import time; print('ready', flush=True); time.sleep(60)"
+DEAF = "import time; print('ready', flush=True); time.sleep(600)"
 HEEDING = f"from stiltgrid.launch import heed_signals; heed_signals(); {DEAF}"
 
 
@@ -106,7 +106,7 @@ def test_the_launcher_outlives_the_signal_that_its_ranks_heed(child, ends):
             assert process.stdout.readline() == "ready\n"
             process.send_signal(signal.SIGTERM)
             if ends:
-                assert process.wait(timeout=20) == -signal.SIGTERM
+                assert process.wait(timeout=300) == -signal.SIGTERM
             else:
                 with pytest.raises(subprocess.TimeoutExpired):
                     process.wait(timeout=0.3)

@@ -26,6 +26,8 @@ ROWS = {
     "squad_exact": "xglue/mlqa",
     "bleu": "xglue/qg",
     "chrf": "xglue/qg",
+    "retrieval_accuracy": "xtreme/tatoeba",
+    "mining_f1": "xtreme/bucc2018",
 }
 INTEGERS = set(METRICS) - {"ndcg", "mlqa_f1", "squad_f1"}
 TEXT = st.lists(st.sampled_from(["the", "Brücke", "桥", "ال", "old", "?", "1.5", "мост", "is"]), max_size=7).map(
@@ -48,6 +50,12 @@ def units(name):
     if row.kind == "tagging":
         tags = st.lists(st.tuples(label, label) | label.map(lambda tag: (tag, tag)), min_size=1, max_size=6)
         return tags.map(lambda pairs: [tuple(zip(*pairs, strict=True))])
+    if row.kind == "retrieval":
+        names = st.sampled_from(["en-1", "en-2", "en-3"])
+        golds = (
+            names.map(lambda own: (own,)) if name == "retrieval_accuracy" else st.lists(names, max_size=1).map(tuple)
+        )
+        return st.tuples(golds, names | st.just("")).map(lambda pair: [pair])
     golds = st.lists(TEXT, min_size=1, max_size=3) if row.kind == "span" else TEXT.map(lambda text: [text])
     return st.tuples(golds.map(tuple), TEXT).map(lambda pair: [pair]) | TEXT.map(lambda text: [((text,), text)])
 
@@ -62,7 +70,7 @@ def built(name, blocks):
             if kind == "tagging":
                 examples.append(Example(at, str(group), words=tuple("w" for _ in gold), tags=gold))
                 predictions.append(Prediction(at, tags=answer))
-            elif kind in ("span", "generation"):
+            elif kind in ("span", "generation", "retrieval"):
                 examples.append(Example(at, str(group), references=gold))
                 predictions.append(Prediction(at, text=answer))
             else:
@@ -144,6 +152,7 @@ GOLD = {
     "tagging": [(("DET", "NOUN", "NOUN", "SYM"),) * 2, (("VERB", "INTJ"),) * 2],
     "span": [(("the old bridge", "bridge"), "bridge"), (("1960",), "1960")],
     "generation": [(("Who built the old bridge?",), "Who built the old bridge?"), (("Why",), "Why")],
+    "retrieval": [(("en-1",), "en-1"), (("en-3",), "en-3")],
 }
 NER = [(("B-PER", "I-PER", "O", "B-LOC"),) * 2]
 
@@ -158,6 +167,7 @@ def test_gold_scores_100_and_a_useless_answer_0(name):
         "tagging": lambda gold: ("O",) * len(gold) if name == "ner_f1" else ("X",) * len(gold),
         "span": lambda gold: "",
         "generation": lambda gold: "",
+        "retrieval": lambda gold: "en-2",
     }
     if kind == "ranking":
         # a ranking is never without gain unless the query has none

@@ -30,7 +30,7 @@ def line(reckoned, stage, model=""):
 
 def rendered(reckoned):
     out = io.StringIO()
-    render_plan(reckoned, Console(file=out, width=160))
+    render_plan(reckoned, Console(file=out, width=180))
     return out.getvalue()
 
 
@@ -149,6 +149,8 @@ def test_disk_by_hand_and_measured(files):
     # fp32: 4 bytes x 1e9; 4 arms and 12 runs are kept; training: 2 checkpoints of 12 bytes, 2 evaluations' weights
     assert (disk.model, disk.storage, disk.kept, disk.left, disk.each) == ("small", "all", 16, 16, 4e9)
     assert (disk.transient, disk.peak) == (2 * 12e9 + 2 * 4e9, 16 * 4e9 + 32e9)
+    # all weights are reckoned with already: one more run at the same time is its training checkpoints
+    assert disk.further == 32e9 and "+ 32.0 GB" in rendered(plan(files.grid))
     weights = {"a.safetensors": {"bytes": 3_000, "sha256": ""}, "b.json": {"bytes": 500, "sha256": ""}}
     files.checkpoint(first_cell(files.grid).run, weights=weights)
     disk = plan(files.grid).disk[0]
@@ -161,6 +163,7 @@ def test_disk_under_a_storage_policy(files, storage, kept, most):
     reckoned = plan(small_grid(models=rows, training={"selection": "last_step"}))
     disk = reckoned.disk[0]
     assert (disk.storage, disk.kept, disk.most, disk.peak) == (storage, kept, most, most * 4e9 + 24e9)
+    assert disk.further == 24e9 + 4e9  # and its own weights, until it is predicted
     assert storage in rendered(reckoned)
 
 
@@ -209,6 +212,7 @@ def test_files_are_written(files, tmp_path):
     found = json.loads(record.read_text())
     assert found["unknown"] == reckoned.unknown
     assert found["lines"][2]["left"] == 4
+    assert found["disk"][0]["further"] == 32e9 and found["disk"][1]["further"] is None
     text = page.read_text()
     assert text.startswith("# Plan of Toy grid & friends\n")
     assert "| train phase iii | small |    12 |" in text

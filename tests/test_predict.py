@@ -4,14 +4,17 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import tiny
+import torch
 
 from stiltgrid import formulations, predict
 from stiltgrid.artifacts import read_json, write_json
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
+from stiltgrid.exhaustion import OutOfMemoryError, explain_prediction_memory
 from stiltgrid.predict import Predictor, check_weights
 from stiltgrid.predictions import check_alignment
 from stiltgrid.tasks.registry import task
@@ -161,3 +164,35 @@ def test_truncated_weights_are_named(trained, tmp_path):
 def test_importing_predict_and_train_imports_no_torch():
     code = "import sys, stiltgrid.predict, stiltgrid.train; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("loading", [True, False])
+def test_memory_that_ran_out_is_told_with_what_to_change(monkeypatch, loading):
+    """The allocation is real, and too large."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "workflow" / "scripts"))
+    from predict import loader
+    from test_collect import small_grid
+
+    class Large:
+        def predict(self, *_, **__):
+            torch.empty(1 << 50)
+
+    def load(*_, **__):
+        return Large().predict() if loading else Large()
+
+    monkeypatch.setattr(predict.Predictor, "load", load)
+    grid = small_grid()
+    with pytest.raises(
+        OutOfMemoryError, match=r"small none xnli 1: out of host memory .*raise resources.mem_mb"
+    ) as found:
+        loader(grid, next(run for run in grid.runs if run.target == "xnli"))()([], "de")
+    assert ("lower execution.predict_batch_size (now 64)" in str(found.value)) != loading
+
+
+def test_on_a_device_more_gpus_or_smaller_batches_help():
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+    with pytest.raises(OutOfMemoryError) as found:
+        explain_prediction_memory("xxl mnli xnli 1", error, 8, 1, 8000)
+    assert "lower execution.predict_batch_size (now 8), or raise resources.predict_gpus (now 1;" in str(found.value)
+    assert "mem_mb" not in str(found.value)
+    explain_prediction_memory("run", RuntimeError("another fault"), 8, 1, 8000)

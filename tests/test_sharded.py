@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from stiltgrid import sharded
 from stiltgrid.artifacts import write_json
+from stiltgrid.cli import main
 from stiltgrid.errors import StiltgridError
 from stiltgrid.launch import command
 from stiltgrid.models import UntiedMT5, check_head, load_encoder, load_saved, load_text2text, save_model
@@ -126,8 +127,35 @@ def test_a_format_that_can_only_be_read_whole_is_refused_where_that_matters(mt5,
     folder = as_bin(mt5, tmp_path / "bin", _use_new_zipfile_serialization=False)
     assert sharded.stored_in(folder) == {}
     load_text2text(folder)
-    with pytest.raises(StiltgridError, match="can only be read whole"):
+    with pytest.raises(StiltgridError, match=f"can only be read whole.*: stiltgrid safetensors {folder}$"):
         sharded.load(UntiedMT5, folder, None)
+
+
+def test_the_output_matrix_is_compared_with_an_old_file_too(mt5, tmp_path):
+    folder = as_bin(mt5, tmp_path / "bin", _use_new_zipfile_serialization=False)
+    model = load_text2text(folder)
+    with torch.no_grad():
+        model.lm_head.weight[0, 0] += 1
+    with pytest.raises(StiltgridError, match="row 0 of lm_head is not the checkpoint's"):
+        check_head(model, folder)
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_bin_files_are_written_anew_as_safetensors(mt5, tmp_path, capsys, monkeypatch, old):
+    """The command of the refusal: the same model, in files that can be read by ranges, each tensor once."""
+    folder = as_bin(mt5, tmp_path / "bin", _use_new_zipfile_serialization=not old)
+    monkeypatch.setattr(sharded, "SHARD_BYTES", 20_000)
+    main(["safetensors", str(folder)])
+    written = capsys.readouterr().out.split()
+    assert len(written) > 1 and all(Path(path).is_file() for path in written)
+    first, again = load_text2text(mt5).state_dict(), load_text2text(folder).state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in first.items())
+    places = sharded.stored_in(folder)
+    assert set(places) == set(load_file(mt5 / "model.safetensors"))
+    with pytest.raises(StiltgridError, match="is there already"):
+        main(["safetensors", str(folder)])
+    with pytest.raises(StiltgridError, match="no pytorch_model"):
+        main(["safetensors", str(tmp_path)])
 
 
 @pytest.mark.slow

@@ -1,4 +1,7 @@
+import contextlib
 import csv
+import errno
+import fcntl
 import io
 import os
 import socket
@@ -10,8 +13,10 @@ import pytest
 from rich.console import Console
 from test_collect import SMALL, Files, first_cell, small_grid
 
+from stiltgrid import lock, status
 from stiltgrid.artifacts import digest, write_json
 from stiltgrid.grid import Arm, Cell, folder
+from stiltgrid.lock import LOCK
 from stiltgrid.recipes import training_recipe
 from stiltgrid.status import cell_states
 from stiltgrid.status_view import collapsed, failures, matrix, render_status, totals, waiting, write_status
@@ -199,29 +204,90 @@ def test_collapsed_runs_are_done_counted_and_named(files):
     assert "small / none / xnli / seed1" in text[text.index("collapsed:") :]
 
 
-def test_a_run_whose_process_is_no_more_failed_without_a_word(files, tmp_path):
-    """kill -9 leaves no note; the lock tells of the process, where it was this host's."""
+def begun(files):
+    """A run that has begun; return its folder and a function that writes its lock and returns its state."""
     cell = first_cell(files.grid)
     place = Path(folder(files.paths.checkpoint(cell.run)))
     (place / "training" / "checkpoint-40").mkdir(parents=True)
     gone = subprocess.Popen(["true"])
     gone.wait()
 
-    def state(**about):
-        write_json(place / ".training.lock", {"host": socket.gethostname(), "pid": gone.pid, "log": "x.log", **about})
-        found = cell_states(files.grid)[cell]
-        return found.status, found.stage, found.log
+    def state(silent=0.0, **about):
+        here = {"host": socket.gethostname(), "pid": gone.pid, "log": "x.log", "touched": 30.0}
+        write_json(place / LOCK, {**here, **about})
+        os.utime(place / LOCK, (time.time() - silent,) * 2)
+        return cell_states(files.grid)[cell]
 
-    assert state() == ("failed", "", "x.log")
-    reason = cell_states(files.grid)[cell].reason
-    assert "ended without a word; last training checkpoint: step 40" in reason
-    assert state(pid=os.getpid())[:2] == ("missing", "training")
-    assert state(host="another")[:2] == ("missing", "training")
-    (place / ".training.lock").write_text("")  # of an older version, or on its way
+    return place, state
+
+
+def test_a_run_whose_process_is_no_more_failed_without_a_word(files):
+    """kill -9 leaves no note; the lock tells of the process."""
+    place, state = begun(files)
+    found = state()
+    assert (found.status, found.stage, found.log) == ("failed", "", "x.log")
+    assert f"ended without a word; last training checkpoint: step 40; on {socket.gethostname()}" in found.reason
+    found = state(pid=os.getpid())
+    assert (found.status, found.stage) == ("missing", "training")
+    (place / LOCK).write_text("")  # of an older version, or on its way
+    cell = first_cell(files.grid)
     assert cell_states(files.grid)[cell].status == "missing"
     state()
     fail(place)
     assert cell_states(files.grid)[cell].reason == "phase (iii): out of memory"
+
+
+def test_on_another_machine_a_run_is_dead_when_it_neither_holds_its_lock_nor_gave_a_sign_for_three_minutes(files):
+    place, state = begun(files)
+    assert state(host="another", silent=170).status == "missing"
+    found = state(host="another", silent=190)
+    assert found.status == "failed" and "step 40; on another: killed" in found.reason
+    # without signs of life, as before they were given, nobody can tell
+    assert state(host="another", silent=1e6, touched=None).status == "missing"
+    # here, too, a number that was given to another process since
+    assert state(pid=os.getpid(), silent=190).status == "failed"
+    # a process that was stopped for an hour gives no signs and holds its lock; so do all where locks are passed on
+    with (place / LOCK).open() as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        (place / LOCK).write_text((place / LOCK).read_text())
+        os.utime(place / LOCK, (1.0, 1.0))
+        assert cell_states(files.grid)[first_cell(files.grid)].status == "missing"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_where_a_file_system_has_no_locks_the_signs_of_life_decide(files, monkeypatch, number):
+    place, state = begun(files)
+
+    def flock(*_):
+        raise OSError(number, "no locks here")
+
+    monkeypatch.setattr(lock.fcntl, "flock", flock)
+    assert state(host="another", silent=10).status == "missing"
+    assert state(host="another", silent=190).status == "failed"
+    with contextlib.closing(lock.hold(place)):  # and a run can begin
+        assert lock.died(place / LOCK) is None
+
+
+def test_the_holder_of_a_lock_gives_signs_of_life_until_it_lets_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "TOUCHED_SECONDS", 0.01)
+    held = lock.hold(tmp_path)
+    for _ in range(2):
+        os.utime(tmp_path / LOCK, (1.0, 1.0))
+        deadline = time.monotonic() + 60
+        while (tmp_path / LOCK).stat().st_mtime == 1.0:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    held.close()
+    assert not held._thread.is_alive()
+
+
+def test_a_clock_that_is_wrong_does_not_kill(files, monkeypatch):
+    """This machine's clock is an hour ahead of the file system's."""
+    _, state = begun(files)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 3600)
+    assert state(host="another", silent=3600).status == "missing"
+    assert state(host="another", silent=3600 + 190).status == "failed"
 
 
 def test_predictions_of_before_a_failed_training_are_not_done(files):
@@ -300,16 +366,15 @@ def test_what_missing_cells_wait_for_is_counted(files):
     assert [n for n, _ in waiting(states)] == [30, 30]
 
 
-@pytest.mark.slow
-def test_fifteen_hundred_cells_take_less_than_two_seconds(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    targets = {"xnli": {"task": "xglue/xnli"}, "pos": {"task": "xglue/pos"}}
-    files = Files(small_grid(seeds=8, targets=targets))
+def test_each_file_is_read_once_and_each_folder_listed_once(files, monkeypatch):
+    """What thousands of cells cost: no file of a run is read for each of its languages."""
     files.everything()
-    assert len(list(files.grid.cells())) > 1500
-    started = time.perf_counter()
+    seen: dict[str, list[str]] = {"read": [], "listed": []}
+    for module, name, kind in ((status, "read_json", "read"), (status, "_names", "listed")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda path, real=real, kind=kind: seen[kind].append(str(path)) or real(path))
     states = cell_states(files.grid)
-    text_of(files.grid, states)
-    assert time.perf_counter() - started < 2
-    assert set(totals(states)) == {"done"}
-    assert isinstance(next(iter(states)), Cell)
+    assert totals(states)["done"] == 60 and isinstance(next(iter(states)), Cell)
+    runs, arms = len(files.grid.runs), len(files.grid.arms)
+    assert len(set(seen["read"])) == len(seen["read"]) == runs + arms + 2  # and the pretrained models'
+    assert len(set(seen["listed"])) == len(seen["listed"]) == 2 * runs

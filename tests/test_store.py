@@ -7,6 +7,7 @@ from test_collect import small_grid
 from stiltgrid.artifacts import replacing, write_json
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example, fingerprint, read_examples, write_examples
+from stiltgrid.exhaustion import OutOfMemoryError
 from stiltgrid.predict_languages import predict_languages
 from stiltgrid.predictions import Prediction, check_alignment, read_metadata, read_predictions
 from stiltgrid.recipes import prediction_recipe, training_recipe
@@ -25,7 +26,7 @@ def job(tmp_path):
         def __init__(self):
             self.manifest = {"digest": "a" * 64, "recipe_hash": "b" * 64}
             self.store, self.languages = Store(tmp_path / "store"), ["en", "de", "fr"]
-            self.loads, self.computed, self.broken = 0, [], set()
+            self.loads, self.computed, self.broken, self.error = 0, [], set(), RuntimeError("out of memory")
             for language in [*self.languages, "es"]:
                 texts = [{"premise": f"{language} {i}", "hypothesis": "h"} for i in range(5)]
                 rows = [Example(str(i), str(i), texts[i], LABELS[i % 3]) for i in range(5)]
@@ -42,7 +43,7 @@ def job(tmp_path):
 
             def predict(examples, language):
                 if language in self.broken:
-                    raise RuntimeError("out of memory")
+                    raise self.error
                 self.computed.append(language)
                 return [Prediction(e.id, label=e.label) for e in examples]
 
@@ -112,6 +113,17 @@ def test_failing_language_keeps_the_others_and_is_the_only_one_repaired(job):
     job.broken = set()
     job.run()
     assert (job.loads, job.computed) == (1, ["de"])
+
+
+def test_where_memory_ran_out_no_other_language_is_tried(job):
+    job.broken, job.error = {"de", "fr"}, OutOfMemoryError("out of device memory; lower predict_batch_size")
+    with pytest.raises(StiltgridError, match="2 of 3 languages failed") as error:
+        job.run()
+    assert (job.loads, job.computed) == (1, ["en"]) and job.output("en").exists()
+    assert "de: out of device memory; lower predict_batch_size\n  fr: not tried" in str(error.value)
+    job.broken = set()
+    job.run()
+    assert job.computed == ["de", "fr"]
 
 
 def test_crash_half_way_keeps_finished_languages(job):

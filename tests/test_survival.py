@@ -5,19 +5,20 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 import tiny
 import torch
 
-from stiltgrid import failures
+from stiltgrid import failures, lock
 from stiltgrid.artifacts import read_json, write_json
 from stiltgrid.errors import StiltgridError
+from stiltgrid.exhaustion import explain_memory
 from stiltgrid.failures import noting_failure
 from stiltgrid.launch import command
-from stiltgrid.train import LOCK, _explain_memory, run
+from stiltgrid.lock import LOCK
+from stiltgrid.train import run
 from stiltgrid.training import checkpoints
 
 NLI = "xglue/xnli"
@@ -36,6 +37,7 @@ def mark(folder, state):
         os.kill(os.getpid(), signal.SIGKILL)  # all files of the checkpoint are there, but its marker
     real(folder, state)
 checkpoints.mark = mark
+exec(call["patch"])
 try:
     with noting_failure(call["out"]):
         run(call["recipe"], call["data"], call["pretrained"], call["pretrained"], call["out"], call["execution"])
@@ -51,25 +53,28 @@ def world(tmp_path_factory):
     return folder, tiny.write_data(folder / "data", NLI, tiny.nli(61), tiny.nli(15, seed=5))
 
 
-def call(world, out: Path, execution=SINGLE, die=None, **training) -> list[str]:
+def call(world, out: Path, execution=SINGLE, die=None, patch="", **training) -> list[str]:
     """Write a run's call, 20 steps with a checkpoint every 4, and return its command line."""
     folder, data = world
     values = {"max_steps": 20, "evaluations": 4, "selection": "best_dev", **training}
     out.parent.mkdir(exist_ok=True)
     script = out.with_suffix(".py")
     script.write_text(SCRIPT)
-    about = {"recipe": tiny.recipe("text2text", [NLI], **values), "data": data, "die": die, "out": str(out)}
+    about = {
+        "recipe": tiny.recipe("text2text", [NLI], **values),
+        "data": data,
+        "die": die,
+        "out": str(out),
+        "patch": patch,
+    }
     about |= {"pretrained": str(folder / "text2text"), "execution": {**execution, "checkpoint_steps": 4}}
+    about |= {"patch": patch}
     write_json(out.with_suffix(".json"), about)
     return command([str(script), str(out.with_suffix(".json"))], execution)
 
 
 def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
-
-
-def started(words: list[str]) -> subprocess.Popen:
-    return subprocess.Popen(words, env=environment(), stderr=subprocess.PIPE, text=True)
 
 
 def ended(words: list[str]) -> tuple[int, str]:
@@ -116,23 +121,28 @@ def test_kill_9_in_mid_checkpoint_goes_on_from_the_one_before(world, whole, tmp_
     same(whole, out)
 
 
+TOLD = """
+marked = checkpoints.mark
+def and_told(folder, state):
+    marked(folder, state)
+    if checkpoints.step_of(folder) == 4:
+        os.kill(os.getpid(), signal.NAME)
+checkpoints.mark = and_told
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
 def test_a_signal_saves_and_the_next_call_goes_on(world, whole, tmp_path, name):
     out = tmp_path / "run"
-    asked = started(call(world, out))
-    while not (out / "training" / "checkpoint-4" / checkpoints.MARKER).exists():
-        assert asked.poll() is None, asked.stderr.read()
-        time.sleep(0.002)
-    asked.send_signal(getattr(signal, name))
-    _, log = asked.communicate()
-    assert asked.returncode == 1, log
+    status, log = ended(call(world, out, patch=TOLD.replace("NAME", name)))
+    assert status == 1, log
     reason = read_json(out / "failed.json")["reason"]
-    assert "stopped by a signal at step" in reason and "run the same command again" in reason
-    left = list((out / "training").glob("checkpoint-*"))
-    assert left and all(checkpoints.read_mark(folder) is not None for folder in left)
+    assert "stopped by a signal at step 5" in reason and "run the same command again" in reason
+    left = [*(out / "training").glob("checkpoint-*")]
+    assert len(left) == 2 and all(checkpoints.read_mark(folder) is not None for folder in left)
     status, log = ended(call(world, out))
-    assert status == 0 and "resumed from step" in log, log
+    assert status == 0 and "resumed from step 5" in log, log
     same(whole, out)
 
 
@@ -209,9 +219,9 @@ def test_no_memory_says_what_to_change_and_leaves_no_half(world, tmp_path, monke
 )
 def test_the_advice_fits_the_run(tmp_path, error, execution, says, not_said):
     with pytest.raises(StiltgridError, match=r"out of (device|host) memory") as found:
-        _explain_memory(tmp_path, error, execution)
+        explain_memory(tmp_path, error, execution)
     assert says in str(found.value) and not_said not in str(found.value)
-    _explain_memory(tmp_path, RuntimeError("another fault"), execution)
+    explain_memory(tmp_path, RuntimeError("another fault"), execution)
 
 
 def test_two_training_checkpoints_are_the_most(world, tmp_path, monkeypatch):
@@ -241,17 +251,52 @@ def test_pruning_keeps_the_newest_that_is_whole(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-4"]
 
 
+CUT = """
+from stiltgrid.training import trainer
+answer = trainer.answer
+told = []
+def interrupted(*args, ranks, stop, **kwargs):
+    def asked():
+        if not told and current.state.global_step == STEP:
+            told.append(True)
+            if ranks[0] == ranks[1] - 1:  # one rank alone gets the signal, before the second batch
+                os.kill(os.getpid(), signal.SIGTERM)
+        return stop()
+    return answer(*args, ranks=ranks, stop=asked, **kwargs)
+trainer.answer = interrupted
+begun = trainer.GridTrainer.__init__
+def begin(self, *args, **kwargs):
+    global current
+    current = self
+    begun(self, *args, **kwargs)
+trainer.GridTrainer.__init__ = begin
+"""
+
+
+def cut_off(words: list[str], out: Path, step: int) -> str:
+    """Run until the signal in the evaluation at a step, which is not made; return the log."""
+    status, log = ended(words)
+    assert status != 0
+    assert f"stopped by a signal at step {step} of 20" in read_json(out / "failed.json")["reason"], log[-3000:]
+    assert f"step {step}: dev" not in log
+    assert [line["step"] for line in lines(out) if "dev" in line] == [s for s in (5, 10, 15) if s < step]
+    found, state = checkpoints.newest(out / "training")
+    assert checkpoints.step_of(found) == step and state["owed"]
+    return log
+
+
 @pytest.mark.slow
 def test_zero3_interrupted_and_resumed_is_zero3_uninterrupted(world, tmp_path):
-    """Data order, learning rate, each rank's dropout, the optimizer's shards: bit for bit."""
+    """Killed, then stopped in an evaluation: data order, learning rate, dropout, optimizer's shards, bit for bit."""
     status, log = ended(call(world, tmp_path / "whole", ZERO3))
     assert status == 0, log[-3000:]
     status, log = ended(call(world, tmp_path / "run", ZERO3, die=12))
     assert status != 0
     assert checkpoints.read_mark(tmp_path / "run" / "training" / "checkpoint-12") is None
-    status, log = ended(call(world, tmp_path / "run", ZERO3))
-    assert status == 0, log[-3000:]
+    log = cut_off(call(world, tmp_path / "run", ZERO3, patch=CUT.replace("STEP", "15")), tmp_path / "run", 15)
     assert "resumed from step 8" in log
+    status, log = ended(call(world, tmp_path / "run", ZERO3))
+    assert status == 0 and "resumed from step 15" in log, log[-3000:]
     same(tmp_path / "whole", tmp_path / "run")
     # nor can its shards be continued by another number of ranks: refused, and nothing is thrown away
     ended(call(world, tmp_path / "other", ZERO3, die=12))
@@ -300,13 +345,104 @@ def test_the_rank_that_knows_the_cause_is_believed(tmp_path, monkeypatch, order)
     assert read_json(tmp_path / "failed.json")["reason"] == "out of device memory"
 
 
-def test_a_second_process_leaves_the_firsts_lock_as_it_is(world, tmp_path):
-    from stiltgrid.train import _lock
+ALONE = """
+from stiltgrid.training import watchdog
+from stiltgrid.training.trainer import GridTrainer
+watchdog.GRACE_SECONDS = 1.0
+loss_of = GridTrainer.compute_loss
+def compute_loss(self, *args, **kwargs):
+    if self.state.global_step == 3:
+        if self.args.process_index == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        import threading
+        threading.Event().wait()  # as in a collective call of NCCL, which does not see that the other is gone
+    return loss_of(self, *args, **kwargs)
+GridTrainer.compute_loss = compute_loss
+"""
 
-    held = _lock(tmp_path / "run")
+
+@pytest.mark.slow
+def test_a_rank_that_is_left_alone_ends_itself_and_says_why(world, tmp_path):
+    """torchrun tells it to stop, which it cannot heed, and would wait for a quarter of an hour."""
+    status, log = ended(call(world, tmp_path / "run", DDP, patch=ALONE))
+    assert status != 0
+    reason = read_json(tmp_path / "run" / "failed.json")["reason"]
+    assert "rank 1 ended without a word" in reason, log[-3000:]
+    assert "rank 0: rank 1 ended without a word; ending" in log
+
+
+@pytest.mark.slow
+def test_a_signal_in_an_evaluation_cuts_it_off_on_all_ranks_and_it_is_made_up_for(world, tmp_path):
+    status, log = ended(call(world, tmp_path / "whole", DDP))
+    assert status == 0, log[-3000:]
+    out = tmp_path / "run"
+    cut_off(call(world, out, DDP, patch=CUT.replace("STEP", "10")), out, 10)
+    status, log = ended(call(world, out, DDP))
+    assert status == 0 and "resumed from step 10" in log and "step 10: dev" in log, log[-3000:]
+    same(tmp_path / "whole", out)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_no_step_follows_an_evaluation_that_ends_the_run(world, tmp_path, monkeypatch, last):
+    """Cut off by a signal and made up for: the last of all, or that which exhausts patience."""
+    from stiltgrid.training import trainer
+
+    folder, data = world
+    if not last:
+        monkeypatch.setattr(checkpoints, "exhausted", lambda history, training: len(history) == 2)
+    step = 8 if last else 4
+    recipe = tiny.recipe("text2text", [NLI], max_steps=8, evaluations=4, selection="best_dev", patience=3)
+    arguments = (recipe, data, folder / "text2text", folder / "text2text")
+    whole = run(*arguments, tmp_path / "whole", SINGLE)
+    assert whole["counts"]["steps"] == step
+    real = trainer.GridTrainer._score_dev
+
+    def cut(self):
+        if self.state.global_step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(self)
+
+    monkeypatch.setattr(trainer.GridTrainer, "_score_dev", cut)
+    with pytest.raises(StiltgridError, match=f"stopped by a signal at step {step} of 8"):
+        run(*arguments, tmp_path / "run", SINGLE)
+    monkeypatch.setattr(trainer.GridTrainer, "_score_dev", real)
+    again = run(*arguments, tmp_path / "run", SINGLE)
+    assert again["weights"] == whole["weights"] and again["counts"] == whole["counts"]
+    same(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.parametrize("what", ["loss", "weight"])
+def test_no_checkpoint_is_written_of_what_is_no_number(world, tmp_path, monkeypatch, what):
+    """As on a GPU, whose losses are not looked at one by one: between two log lines, before a checkpoint."""
+    from stiltgrid.training import trainer
+
+    folder, data = world
+    real, out = trainer.GridTrainer.compute_loss, tmp_path / "run"
+
+    def broken(self, model, *args, **kwargs):
+        loss = real(self, model, *args, **kwargs)
+        if self.state.global_step == 2:
+            if what == "loss":
+                return real(self, lambda **inputs: {"loss": model(**inputs)["loss"] * float("nan")}, *args, **kwargs)
+            model.lm_head.weight.data[0, 0] = float("inf")
+        return loss
+
+    monkeypatch.setattr(trainer.GridTrainer, "compute_loss", broken)
+    monkeypatch.setattr(trainer.GridTrainer, "read_at_once", "")
+    monkeypatch.setattr(trainer.GridTrainer, "log", lambda self, *args, **kwargs: None)
+    recipe, execution = tiny.recipe("text2text", [NLI]), {**SINGLE, "checkpoint_steps": 1}
+    with pytest.raises(StiltgridError, match=rf"training failed: a {what} is no number by step 3; lower"):
+        run(recipe, data, folder / "text2text", folder / "text2text", out, execution)
+    assert sorted(p.name for p in (out / "training").glob("checkpoint-*")) == ["checkpoint-1", "checkpoint-2"]
+
+
+def test_a_second_process_leaves_the_firsts_lock_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "PATIENCE_SECONDS", 0.0)
+    held = lock.hold(tmp_path / "run")
     about = read_json(tmp_path / "run" / LOCK)
     assert about["pid"] == os.getpid()
     with pytest.raises(StiltgridError, match="another process is training here"):
-        _lock(tmp_path / "run")
+        lock.hold(tmp_path / "run")
     assert read_json(tmp_path / "run" / LOCK) == about
     held.close()
+    lock.hold(tmp_path / "run").close()

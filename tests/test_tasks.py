@@ -59,7 +59,7 @@ def test_a_running_task_names_readers_and_metrics_that_exist(row):
     assert {layout.reader for layout in row.layouts.values()} <= set(READERS)
     assert set(row.metrics) <= set(METRICS)
     assert task_metrics(row)
-    assert "en" in row.languages
+    assert "en" in row.languages or row.kind == "retrieval"  # which has no training language
 
 
 @pytest.mark.parametrize("row", RUNNING, ids=ids)
@@ -71,8 +71,10 @@ def test_no_file_is_read_for_two_languages_unless_it_holds_both(row, tmp_path):
                 try:
                     of_language[language] = tuple(source_paths(row, name, tmp_path, split, language))
                 except StiltgridError:
-                    assert split == "train" and language != "en"
-            assert "en" in of_language
+                    # XQuAD is developed on English questions alone
+                    assert split == "train" or (row.name, split) == ("xtreme/xquad", "dev")
+                    assert language != "en"
+            assert "en" in of_language or row.kind == "retrieval"
             assert len(set(of_language.values())) == len(of_language) or options_of(layout, split).get("where")
 
 
@@ -131,7 +133,8 @@ def test_sizes_name_splits_and_languages(row):
             assert count > 0
     for split in ("dev", "test"):
         of_split = {key.partition(".")[2] for key in row.sizes if key.startswith(f"{split}.")}
-        assert not of_split or of_split == set(row.languages)
+        # a number without a language stands for those that have none of their own
+        assert not of_split or of_split == set(row.languages) or split in row.sizes
 
 
 @pytest.mark.parametrize("row", tasks().values(), ids=ids)

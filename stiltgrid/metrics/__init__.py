@@ -9,6 +9,7 @@ from stiltgrid.metrics.generation import BLEU, CHRF
 from stiltgrid.metrics.metric import Metric
 from stiltgrid.metrics.questions import MLQA_EXACT, MLQA_F1, SQUAD_EXACT, SQUAD_F1
 from stiltgrid.metrics.ranking import NDCG
+from stiltgrid.metrics.retrieval import MINING_F1, RETRIEVAL_ACCURACY
 from stiltgrid.metrics.unanswerable import SQUAD2_BEST_EXACT, SQUAD2_BEST_F1, SQUAD2_EXACT, SQUAD2_F1
 from stiltgrid.tasks.added import Extended
 
@@ -31,6 +32,8 @@ _OWN: dict[str, Metric] = {
         SQUAD2_EXACT,
         BLEU,
         CHRF,
+        RETRIEVAL_ACCURACY,
+        MINING_F1,
     )
 }
 METRICS: Extended[Metric] = Extended(_OWN, lambda added: added.metrics)

@@ -13,6 +13,7 @@ from typing import Any
 from stiltgrid.artifacts import file_sha256
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
+from stiltgrid.readers.bitext import read_aligned, read_comparable
 from stiltgrid.readers.conllu import read_conllu
 from stiltgrid.readers.files import (
     layout_name,
@@ -24,11 +25,13 @@ from stiltgrid.readers.files import (
     source_paths,
 )
 from stiltgrid.readers.json_lines import read_json_lines
+from stiltgrid.readers.panx import read_panx
 from stiltgrid.readers.parallel import read_parallel
 from stiltgrid.readers.parquet_rows import read_parquet_rows
 from stiltgrid.readers.squad import read_squad
 from stiltgrid.readers.table import read_table
 from stiltgrid.readers.tagged_lines import read_tagged_lines
+from stiltgrid.readers.tydiqa import read_tydiqa
 from stiltgrid.readers.words import read_words, withheld
 from stiltgrid.tasks.added import Extended
 from stiltgrid.tasks.registry import Layout, TaskRow
@@ -51,13 +54,17 @@ def _of_one(read: Callable[..., list[Example]]) -> Callable[..., list[Example]]:
 
 
 _OWN: dict[str, Callable[..., list[Example]]] = {
+    "aligned": read_aligned,
+    "comparable": read_comparable,
     "conllu": read_conllu,
     "json_lines": read_json_lines,
+    "panx": _of_one(read_panx),
     "parallel": read_parallel,
     "parquet_rows": read_parquet_rows,
     "squad": _of_one(read_squad),
     "table": _of_one(read_table),
     "tagged_lines": _of_one(read_tagged_lines),
+    "tydiqa": _of_one(read_tydiqa),
     "words": _of_one(read_words),
 }
 READERS: Extended[Callable[..., list[Example]]] = Extended(_OWN, lambda added: added.readers)

@@ -11,7 +11,9 @@ from stiltgrid.examples import Example
 from stiltgrid.tasks.registry import TaskRow
 
 
-def read_squad(path: Path, task: TaskRow, language: str, *, dropped: Counter[str]) -> list[Example]:
+def read_squad(
+    path: Path, task: TaskRow, language: str, *, dropped: Counter[str], numbered: bool = False
+) -> list[Example]:
     """Read a file of questions, each with a context and its right answers.
 
     Answers are spans: `context[answer_start:][:len(text)]` must be the answer's text, in code points. In the
@@ -24,6 +26,8 @@ def read_squad(path: Path, task: TaskRow, language: str, *, dropped: Counter[str
             answer (SQuAD 2.0): their `references` are empty.
         language: not used; the file holds one language.
         dropped: not used; nothing is left out.
+        numbered: do the file's ids count the questions of an article alone (XTREME's TyDiQA training files)? An id is
+            then `article.paragraph-id`.
 
     Returns:
         Examples with the texts byte for byte, `references` and `starts` in the file's order. The id is the
@@ -42,6 +46,7 @@ def read_squad(path: Path, task: TaskRow, language: str, *, dropped: Counter[str
         for question in _list(paragraph, "qas", where):
             name = _text(question, "id", where)
             place = f"{where}, question {name!r}"
+            name = f"{article}.{number}-{name}" if numbered else name
             if name in seen:
                 raise StiltgridError(f"{place}: the id occurred before, in {seen[name]}; expected ids unique in a file")
             seen[name] = f"article {article}, paragraph {number}"

@@ -1,5 +1,8 @@
 """What a grid's submissions hold: one a model, intermediate and seed, with every target that has a submission form."""
 
+from collections.abc import Callable
+from typing import Any
+
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import sidecar
 from stiltgrid.grid import Arm, Cell, Grid, Run
@@ -18,15 +21,24 @@ def manifest(grid: Grid, model: str, intermediate: str, seed: int | str) -> str:
 
 
 def targets(grid: Grid, model: str) -> list[str]:
-    """Return the targets of a model's submissions: those with a form that its family can run."""
-    family = grid.config.models[model].family
-    return [name for name, row in grid.tasks.items() if row.submission is not None and unsupported(row, family) is None]
+    """Return the targets of a model's submissions: those with a form that its family can run.
+
+    A partial submission leaves out what is evaluated on another split.
+    """
+    family, options = grid.config.models[model].family, grid.config.submission
+    return [
+        name
+        for name, row in grid.tasks.items()
+        if row.submission is not None
+        and unsupported(row, family) is None
+        and not (options.partial and grid.config.targets[name].eval_split != options.split)
+    ]
 
 
 def files(grid: Grid, model: str) -> dict[tuple[str, str], str]:
     """Return the files of a model's submissions below their folder: (target, language) -> file."""
     return {
-        (target, language): file_of(grid.tasks[target], language)
+        (target, language): file_of(grid.tasks[target], language, grid.config.submission.split)
         for target in targets(grid, model)
         for language in grid.languages(target)
     }
@@ -35,16 +47,23 @@ def files(grid: Grid, model: str) -> dict[tuple[str, str], str]:
 def outputs(grid: Grid, model: str) -> list[str]:
     """Name every file of a model's submissions, {intermediate} and {seed} left open; none if it has no target."""
     below = folder(grid, model, "{intermediate}", "{seed}")
-    named = [f"{below}/{file}" for file in files(grid, model).values()]
+    # two targets of one task are refused when a submission is asked for, not wherever the rules are read
+    named = [f"{below}/{file}" for file in dict.fromkeys(files(grid, model).values())]
     return [f"{below}/manifest.json", *named] if named else []
 
 
-def inputs(grid: Grid, model: str) -> list[str]:
-    """Name what a model's submissions are made from, {intermediate} and {seed} left open."""
+def inputs(grid: Grid, model: str) -> list[str | Callable[[Any], str]]:
+    """Name what a model's submissions are made from, {intermediate} and {seed} left open.
+
+    What a retrieval target is evaluated with depends on the intermediate: a function of the wildcards.
+    """
     paths, arm = grid.paths, (model, "{intermediate}")
-    found = [paths.pretrained(model)]
+    found: list[str | Callable[[Any], str]] = [paths.pretrained(model)]
     for target in targets(grid, model):
-        found.append(paths.checkpoint(Run(*arm, target, "{seed}")))  # type: ignore[arg-type]
+        if grid.retrieves(target):
+            found.append(lambda w, name=target: grid.evaluated(Run(model, w.intermediate, name, int(w.seed))))
+        else:
+            found.append(paths.checkpoint(Run(*arm, target, "{seed}")))  # type: ignore[arg-type]
         for language in grid.languages(target):
             found.append(paths.prediction(Cell(*arm, target, language, "{seed}")))  # type: ignore[arg-type]
             found.append(str(sidecar(paths.data(grid.evaluation(target, language)))))
@@ -97,6 +116,8 @@ def lacking(grid: Grid, model: str) -> list[str]:
         target = by_task.get(row.name)
         if target is None:
             lines.append(f"{name}: no target of the grid is {row.name}")
+        elif (split := grid.config.targets[target].eval_split) != grid.config.submission.split:
+            lines.append(f"{name}: target {target!r} is evaluated on {split}")
         elif reason := unsupported(row, family):
             lines.append(f"{name}: excluded: {reason}")
         elif absent := [x for x in row.languages if x not in grid.languages(target)]:
@@ -118,7 +139,7 @@ def check(grid: Grid) -> None:
         for name, row in grid.config.targets.items()
         if folder_of(grid.tasks[name]) and row.eval_split != options.split
     ]
-    if wrong:
+    if wrong and not options.partial:
         raise StiltgridError(
             f"submission.split is {options.split}, but {'; '.join(wrong)}; the leaderboard requires test and "
             "recommends dev: set `submission: {split: ...}`, or the targets' eval_split"

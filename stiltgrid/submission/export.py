@@ -10,6 +10,7 @@ from typing import Any
 
 from stiltgrid.artifacts import file_sha256, read_json, write_json, write_text
 from stiltgrid.errors import StiltgridError, nearest
+from stiltgrid.evaluated import evaluated_manifest
 from stiltgrid.examples import read_examples, sidecar
 from stiltgrid.grid import Arm, Cell, Grid, Run
 from stiltgrid.metrics.generation import one_line
@@ -19,7 +20,7 @@ from stiltgrid.predictions import read_metadata as prediction_metadata
 from stiltgrid.status import State, cell_states
 from stiltgrid.submission.contents import check, files, folder, lacking, submissions, suite, targets
 from stiltgrid.submission.forms import FORMS
-from stiltgrid.submission.leaderboard import leaderboard
+from stiltgrid.submission.leaderboard import belongs, leaderboard
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ def export(grid: Grid, model: str, intermediate: str, seed: int) -> dict[str, An
         run, row = Run(model, intermediate, target, seed), grid.tasks[target]
         data = {x: Path(grid.paths.data(grid.evaluation(target, x))) for x in grid.languages(target)}
         try:
-            checkpoint = read_json(grid.paths.checkpoint(run))
+            checkpoint = evaluated_manifest(grid, run)
             key = keys(checkpoint, row, data, grid.decoding(target, model))
         except StiltgridError as error:
             faults.append(f"{target}: {error}")
@@ -135,9 +136,10 @@ def export(grid: Grid, model: str, intermediate: str, seed: int) -> dict[str, An
             "snakemake makes what is missing; `snakemake status` shows the rest"
         )
     record = _record(grid, Arm(model, intermediate, seed), lacking_rows)
-    for old in below.glob("*/*.prediction"):
-        if old.relative_to(below).as_posix() not in parts:
-            old.unlink()  # of a target that the config no longer has
+    for row in leaderboard(suite(grid))[1].values():
+        for old in below.glob(belongs(row, grid.config.submission.split)):
+            if old.relative_to(below).as_posix() not in parts:
+                old.unlink()  # of a target that the config no longer has
     for file, part in parts.items():
         write_text(below / file, part.text)
     record["files"] = {file: {**p.about, "sha256": file_sha256(below / file)} for file, p in parts.items()}

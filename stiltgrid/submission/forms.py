@@ -7,13 +7,14 @@ r"""The forms in which a benchmark wants predictions: each written to a file's t
 | tags    | a tag a line, one line a word, a blank line after each sentence                               |
 | answers | one JSON object {id: answer}                                                                  |
 | texts   | a text a line; a line end or tab inside a text becomes one space, all else stays as it is     |
+| pairs   | the ids of a mined pair a line, tab between: the language's, the English one                  |
+| places  | the place, from 0, of the sentence found, a line an English sentence in alphabetical order    |
 
 Files are UTF-8 with LF. Lines end at LF alone: U+0085, U+2028 and their like occur inside texts, and the official
 evaluator does not cut there either. A CR before LF is dropped; a CR elsewhere is refused, because the evaluator, which
 reads in text mode, would see two lines. The last line may lack its LF.
 """
 
-import codecs
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -24,29 +25,19 @@ from stiltgrid.errors import StiltgridError, nearest
 from stiltgrid.examples import Example
 from stiltgrid.metrics.generation import one_line
 from stiltgrid.predictions import Prediction
+from stiltgrid.submission.lines import bytes_of, given, lines_of, one_an_example
+from stiltgrid.submission.retrieved import read_pairs, read_places, write_pairs, write_places
 from stiltgrid.tasks.registry import TaskRow
-
-
-def _given(said: Prediction, name: str) -> object:
-    """Return a prediction's value of this form.
-
-    Raises:
-        StiltgridError: if it has none.
-    """
-    value = getattr(said, name)
-    if value is None:
-        raise StiltgridError(f"the prediction for {said.id!r} has no {name}; expected one, predict it again")
-    return value
 
 
 def write_labels(predictions: Sequence[Prediction]) -> str:
     """Return a label a line."""
-    return "".join(f"{_given(said, 'label')}\n" for said in predictions)
+    return "".join(f"{given(said, 'label')}\n" for said in predictions)
 
 
 def write_values(predictions: Sequence[Prediction]) -> str:
     """Return a number a line, in the digits that `float` reads back exactly."""
-    values = [float(_given(said, "value")) for said in predictions]  # type: ignore[arg-type]
+    values = [float(given(said, "value")) for said in predictions]  # type: ignore[arg-type]
     for said, value in zip(predictions, values, strict=True):
         if not math.isfinite(value):
             raise StiltgridError(f"the prediction for {said.id!r} has value {value}; expected a finite number")
@@ -55,81 +46,19 @@ def write_values(predictions: Sequence[Prediction]) -> str:
 
 def write_tags(predictions: Sequence[Prediction]) -> str:
     """Return a tag a line and a blank line after each sentence."""
-    sentences: list[Sequence[str]] = [_given(said, "tags") for said in predictions]  # type: ignore[misc]
+    sentences: list[Sequence[str]] = [given(said, "tags") for said in predictions]  # type: ignore[misc]
     return "".join("".join(f"{tag}\n" for tag in tags) + "\n" for tags in sentences)
 
 
 def write_answers(predictions: Sequence[Prediction]) -> str:
     """Return one JSON object in the order of the examples, an answer a line for the eye's sake."""
-    answers = {said.id: _given(said, "text") for said in predictions}
+    answers = {said.id: given(said, "text") for said in predictions}
     return json.dumps(answers, ensure_ascii=False, indent=0) + "\n"
 
 
 def write_texts(predictions: Sequence[Prediction]) -> str:
     """Return a text a line."""
-    return "".join(one_line(str(_given(said, "text"))) + "\n" for said in predictions)
-
-
-def _lines(path: Path, *, keep_mark: bool = False) -> list[str]:
-    """Return a file's lines without their ends, blank ones at its end included.
-
-    Args:
-        path: a UTF-8 file.
-        keep_mark: is U+FEFF at the start part of the first line? Else it is dropped as a byte order mark.
-
-    Raises:
-        StiltgridError: for a missing file, a byte that is not UTF-8, or a CR that is not before LF.
-    """
-    data = _bytes(path)
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise StiltgridError(f"{path}:1: starts with a UTF-16 byte order mark, expected UTF-8; convert it first")
-    parts = data.split(b"\n")
-    if not parts[-1]:
-        parts.pop()
-    lines = []
-    for number, part in enumerate(parts, start=1):
-        try:
-            line = part.removesuffix(b"\r").decode()
-        except UnicodeDecodeError as error:
-            raise StiltgridError(
-                f"{path}:{number}: byte 0x{part[error.start]:02x} is not UTF-8, expected UTF-8 text; was the file "
-                "saved in another encoding?"
-            ) from None
-        if "\r" in line:
-            raise StiltgridError(
-                f"{path}:{number}: a carriage return inside the line, expected LF or CR LF as line ends; the official "
-                "evaluator would read two lines here"
-            )
-        lines.append(line)
-    if lines and not keep_mark:
-        lines[0] = lines[0].removeprefix("\ufeff")
-    return lines
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise StiltgridError(f"{path}: no such file") from None
-
-
-def _one_an_example(path: Path, lines: Sequence[str], examples: Sequence[Example]) -> None:
-    """Check that a file has one line an example.
-
-    Raises:
-        StiltgridError: naming the first line that is too many, or the last one that is there.
-    """
-    seen, expected = len(lines), len(examples)
-    if seen < expected:
-        raise StiltgridError(
-            f"{path}:{seen}: the file ends here, after {seen} lines, expected {expected}, one an example (the next "
-            f"is {examples[seen].id!r}); nothing is padded"
-        )
-    if seen > expected:
-        raise StiltgridError(
-            f"{path}:{expected + 1}: {lines[expected]!r}, expected the file's end: {seen} lines for {expected} "
-            "examples (a header, a blank line, or a text that contains a line end?)"
-        )
+    return "".join(one_line(str(given(said, "text"))) + "\n" for said in predictions)
 
 
 def read_labels(path: Path, examples: Sequence[Example], task: TaskRow) -> list[Prediction]:
@@ -140,8 +69,8 @@ def read_labels(path: Path, examples: Sequence[Example], task: TaskRow) -> list[
     Raises:
         StiltgridError: if there is not one line an example.
     """
-    lines = _lines(path)
-    _one_an_example(path, lines, examples)
+    lines = lines_of(path)
+    one_an_example(path, lines, examples)
     return [Prediction(id=e.id, label=line.strip()) for e, line in zip(examples, lines, strict=True)]
 
 
@@ -151,8 +80,8 @@ def read_values(path: Path, examples: Sequence[Example], task: TaskRow) -> list[
     Raises:
         StiltgridError: if there is not one line an example, or one that is no finite number.
     """
-    lines = _lines(path)
-    _one_an_example(path, lines, examples)
+    lines = lines_of(path)
+    one_an_example(path, lines, examples)
     found = []
     for number, (example, line) in enumerate(zip(examples, lines, strict=True), start=1):
         try:
@@ -176,7 +105,7 @@ def read_tags(path: Path, examples: Sequence[Example], task: TaskRow) -> list[Pr
             white space inside a tag, or a sentence of another length than the gold one; nothing is padded.
     """
     sentences: list[tuple[int, list[str]]] = []
-    lines = [line.strip() for line in _lines(path)]
+    lines = [line.strip() for line in lines_of(path)]
     while lines and not lines[-1]:
         lines.pop()
     begins = True
@@ -217,7 +146,7 @@ def read_answers(path: Path, examples: Sequence[Example], task: TaskRow) -> list
     Raises:
         StiltgridError: if it is no JSON object, an id is missing, unknown or twice there, or an answer is no text.
     """
-    data = _bytes(path)
+    data = bytes_of(path)
     pairs: list[tuple[str, object]] = []
 
     def flat(found: list[tuple[str, object]]) -> dict[str, object]:
@@ -262,8 +191,8 @@ def read_texts(path: Path, examples: Sequence[Example], task: TaskRow) -> list[P
     Raises:
         StiltgridError: if there is not one line an example.
     """
-    lines = _lines(path, keep_mark=True)
-    _one_an_example(path, lines, examples)
+    lines = lines_of(path, keep_mark=True)
+    one_an_example(path, lines, examples)
     return [Prediction(id=e.id, text=line) for e, line in zip(examples, lines, strict=True)]
 
 
@@ -286,5 +215,7 @@ FORMS: dict[str, Form] = {
     "tags": Form(write_tags, read_tags),
     "answers": Form(write_answers, read_answers),
     "texts": Form(write_texts, read_texts),
+    "pairs": Form(write_pairs, read_pairs),
+    "places": Form(write_places, read_places),
 }
 """Name in a task row's `submission` -> how it is written and read."""

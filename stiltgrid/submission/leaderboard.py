@@ -15,12 +15,12 @@ class Leaderboard:
     Attributes:
         averages: name -> the folders of the tasks whose scores are averaged, each task with the same weight. A task's
             score is the unweighted mean of its official metric over its languages.
-        official: folder -> the metric that the leaderboard shows, where it is not the task's main one.
+        official: folder -> the metrics whose mean the leaderboard shows, where that is not the task's main one.
         source: where the rules are stated.
     """
 
     averages: Mapping[str, tuple[str, ...]]
-    official: Mapping[str, str] = field(default_factory=dict)
+    official: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     source: str = ""
 
 
@@ -34,9 +34,25 @@ LEADERBOARDS: dict[str, Leaderboard] = {
             "Unique": ("NC", "QADSM", "WPR", "QAM"),
         },
         # the evaluator calls precision over runs of equal tags "POS"; token accuracy stands beside it
-        official={"POS": "pos_xglue"},
+        official={"POS": ("pos_xglue",)},
         source="https://microsoft.github.io/XGLUE/",
-    )
+    ),
+    "xtreme": Leaderboard(
+        averages={
+            "All": ("xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba"),
+            "Classification": ("xnli", "pawsx"),
+            "Structured prediction": ("udpos", "panx"),
+            "Question answering": ("xquad", "mlqa", "tydiqa"),
+            "Retrieval": ("bucc2018", "tatoeba"),
+        },
+        # of a question the mean of F1 and exact match
+        official={
+            "xquad": ("squad_f1", "squad_exact"),
+            "mlqa": ("mlqa_f1", "mlqa_exact"),
+            "tydiqa": ("squad_f1", "squad_exact"),
+        },
+        source="https://github.com/google-research/xtreme",
+    ),
 }
 """Suite -> its leaderboard."""
 
@@ -46,15 +62,25 @@ def folder_of(row: TaskRow) -> str:
     return "" if row.submission is None else PurePosixPath(row.submission.file).parts[0]
 
 
-def file_of(row: TaskRow, language: str) -> str:
+def file_of(row: TaskRow, language: str, split: str = "test") -> str:
     """Return the file of one language's predictions below the submission's folder.
+
+    Args:
+        row: the task's row.
+        language: the language.
+        split: of the predictions; XTREME's names have it.
 
     Raises:
         StiltgridError: if the task has no submission form.
     """
     if row.submission is None:
         raise StiltgridError(f"{row.name}: no submission form is known for it")
-    return row.submission.file.replace("{lang}", language)
+    return row.submission.file.replace("{lang}", language).replace("{split}", split)
+
+
+def belongs(row: TaskRow, split: str) -> str:
+    """Return the pattern of a task's files below the submission's folder."""
+    return file_of(row, "*", split)
 
 
 def leaderboard(suite: str) -> tuple[Leaderboard, dict[str, TaskRow]]:
@@ -69,6 +95,6 @@ def leaderboard(suite: str) -> tuple[Leaderboard, dict[str, TaskRow]]:
     return LEADERBOARDS[suite], rows
 
 
-def official_metric(board: Leaderboard, folder: str, row: TaskRow) -> str:
-    """Return the metric that the leaderboard shows for a task."""
-    return board.official.get(folder, row.metrics[0])
+def official_metrics(board: Leaderboard, folder: str, row: TaskRow) -> tuple[str, ...]:
+    """Return the metrics whose mean the leaderboard shows for a task; most often one."""
+    return board.official.get(folder, row.metrics[:1])

@@ -18,7 +18,7 @@ from stiltgrid.readers import read_source
 from stiltgrid.readers.archive import check_unpacked, contents_of, is_archive
 from stiltgrid.score import score_language
 from stiltgrid.submission.forms import FORMS
-from stiltgrid.submission.leaderboard import Leaderboard, file_of, leaderboard, official_metric
+from stiltgrid.submission.leaderboard import Leaderboard, belongs, file_of, leaderboard, official_metrics
 from stiltgrid.tasks.registry import TaskRow
 
 SCHEMA_VERSION = 1
@@ -92,11 +92,17 @@ class Report:
             {x: score_of(e.metrics.get(metric), status[e.status]) for x, e in self.of(folder).items()}  # type: ignore[arg-type]
         )
 
+    def shown(self, folder: str, metrics: tuple[str, ...]) -> Mean:
+        """Return the score that the leaderboard shows for a task: the mean of one metric or of several."""
+        if len(metrics) == 1:
+            return self.task_mean(folder, metrics[0])
+        return mean({metric: self.task_mean(folder, metric) for metric in metrics})
+
     def averages(self) -> dict[str, Mean]:
         """Return the leaderboard's averages over tasks, withheld unless every task has all its languages."""
         rows = leaderboard(self.suite)[1]
         return {
-            name: mean({x: self.task_mean(x, official_metric(self.board, x, rows[x])) for x in folders})
+            name: mean({x: self.shown(x, official_metrics(self.board, x, rows[x])) for x in folders})
             for name, folders in self.board.averages.items()
         }
 
@@ -128,8 +134,10 @@ def chosen_tasks(suite: str, names: Collection[str] | None) -> dict[str, TaskRow
     return {folder: row for folder, row in rows.items() if folder in wanted}
 
 
-def gold_rows(row: TaskRow, folder: Path, split: str, language: str) -> tuple[list[Example], tuple[str, ...]]:
-    """Read the gold rows of one language.
+def gold_rows(
+    row: TaskRow, folder: Path, split: str, language: str, layout: str | None = None
+) -> tuple[list[Example], tuple[str, ...]]:
+    """Read the gold rows of one language; `layout`: the release format, where the task has one of that name.
 
     Returns:
         The examples, and the reader's warnings.
@@ -137,7 +145,7 @@ def gold_rows(row: TaskRow, folder: Path, split: str, language: str) -> tuple[li
     Raises:
         StiltgridError: as `read_source`; if rows of the file were left out, since a prediction file has them.
     """
-    examples, about = read_source(row, None, folder, split, language)
+    examples, about = read_source(row, layout if layout in row.layouts else None, folder, split, language)
     dropped = {why: count for why, count in about["dropped"].items() if not why.startswith(NOT_WORDS)}
     if dropped:
         [source, *_] = about["source_files"]
@@ -160,15 +168,15 @@ def outside_labels(row: TaskRow, predictions: Sequence[Prediction]) -> Iterator[
         line += said.tags is not None  # the blank line after a sentence
 
 
-def _score(row: TaskRow, language: str, folder: str, path: Path, gold: Path, split: str) -> Entry:
+def _score(row: TaskRow, language: str, folder: str, path: Path, gold: Path, split: str, layout: str | None) -> Entry:
     """Score one file; what cannot be scored is an entry with the reason."""
     assert row.submission is not None
-    file = file_of(row, language)
+    file = file_of(row, language, split)
     if not path.is_file():
         return Entry(folder, language, file, "missing")
     warnings: tuple[str, ...] = ()
     try:
-        examples, warnings = gold_rows(row, gold, split, language)
+        examples, warnings = gold_rows(row, gold, split, language, layout)
         predictions = FORMS[row.submission.form].read(path, examples, row)
         outside = list(outside_labels(row, predictions)) if row.labels else []
         # what the file says counts as a label for once: then the rows' alignment is still checked, the official rules
@@ -198,6 +206,7 @@ def score_submission(
     tasks: Collection[str] | None = None,
     split: Literal["test", "dev"] = "test",
     suite: str = "xglue",
+    layout: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Score a folder of predictions.
@@ -209,6 +218,7 @@ def score_submission(
         tasks: the tasks to score, e.g. NER; None: all of the suite.
         split: the gold split.
         suite: the benchmark.
+        layout: the gold's release format, for the tasks that have one of that name; None: each task's first.
         progress: called with (files done, files).
 
     Raises:
@@ -221,22 +231,26 @@ def score_submission(
         raise StiltgridError(f"--gold {gold}: no such folder; expected the released archive of {suite}, unpacked")
     board, everything = leaderboard(suite)
     rows = chosen_tasks(suite, tasks)
+    known = {name for row in everything.values() for name in row.layouts}
+    if layout is not None and layout not in known:
+        raise StiltgridError(f"--layout {layout!r}: no task of {suite} has it; {nearest(layout, known)}")
     if not folder.is_dir():
-        raise StiltgridError(
-            f"{folder}: no such folder; expected predictions, e.g. {next(iter(everything))}/en.prediction"
-        )
+        example = file_of(next(iter(everything.values())), "en", split)
+        raise StiltgridError(f"{folder}: no such folder; expected predictions, e.g. {example}")
     wanted = [(name, row, language) for name, row in rows.items() for language in row.languages]
-    named = {file_of(row, language) for row in everything.values() for language in row.languages}
-    found = {path.relative_to(folder).as_posix() for path in folder.glob("*/*.prediction")}
-    if not found & {file_of(row, language) for _, row, language in wanted}:
+    named = {file_of(row, language, split) for row in everything.values() for language in row.languages}
+    # of any task of the suite, whatever folder they lie in
+    patterns = {f"*/{belongs(row, split).split('/')[-1]}" for row in everything.values()}
+    found = {path.relative_to(folder).as_posix() for pattern in patterns for path in folder.glob(pattern)}
+    if not found & {file_of(row, language, split) for _, row, language in wanted}:
         shown = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8]) or "nothing"
         raise StiltgridError(
-            f"{folder}: no file of the layout of {suite}, expected e.g. {file_of(wanted[0][1], wanted[0][2])}; the "
-            f"folder holds: {shown}"
+            f"{folder}: no file of the layout of {suite}, expected e.g. {file_of(wanted[0][1], wanted[0][2], split)}; "
+            f"the folder holds: {shown}"
         )
     entries = []
     for done, (name, row, language) in enumerate(wanted, start=1):
-        entries.append(_score(row, language, name, folder / file_of(row, language), gold, split))
+        entries.append(_score(row, language, name, folder / file_of(row, language, split), gold, split, layout))
         if progress is not None:
             progress(done, len(wanted))
     return Report(suite, split, rows, tuple(entries), board, tuple(sorted(found - named)))
@@ -266,7 +280,9 @@ def as_json(report: Report) -> dict[str, Any]:
             name: {metric: value(report.task_mean(name, metric)) for metric in row.metrics}
             for name, row in report.rows.items()
         },
-        "official_metric": {name: official_metric(report.board, name, row) for name, row in report.rows.items()},
+        "official_metric": {
+            name: " + ".join(official_metrics(report.board, name, row)) for name, row in report.rows.items()
+        },
         "averages": {name: value(part) for name, part in report.averages().items()},
         "missing": [entry.file for entry in report.having("missing")],
         "refused": [{"file": entry.file, "reason": entry.reason} for entry in report.having("refused")],

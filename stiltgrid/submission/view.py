@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from stiltgrid.metrics import METRICS
 from stiltgrid.paper.averages import Mean
 from stiltgrid.paper.render import pipe_table
-from stiltgrid.submission.leaderboard import official_metric
+from stiltgrid.submission.leaderboard import official_metrics
 from stiltgrid.submission.scoring import Entry, Report
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ def table(report: Report) -> list[list[str]]:
     rows = [["task", "metric", "mean", *languages]]
     for folder, row in report.rows.items():
         entries = report.of(folder)
-        official = official_metric(report.board, folder, row)
+        official = official_metrics(report.board, folder, row)
         for name in row.metrics:
             title = METRICS[name].title if name in METRICS else name
-            starred = f"{title} *" if name == official and len(row.metrics) > 1 else title
+            starred = f"{title} *" if name in official and len(row.metrics) > 1 else title
             cells = [_cell(entries.get(language), name) for language in languages]
             rows.append([folder, starred, mean_text(report.task_mean(folder, name)), *cells])
     return rows
@@ -54,7 +54,7 @@ def notes(report: Report) -> list[str]:
     """Return the lines below the table: averages, what is missing, refused, outside the label set, not scored."""
     lines = [
         f"{report.suite} {report.split}, scores from 0 to 100. mean: over the task's languages, each with the same "
-        "weight; n/m: withheld, n of m languages (tasks) have scores. *: the leaderboard's metric.",
+        "weight; n/m: withheld, n of m languages (tasks) have scores. *: the leaderboard's (of two, their mean).",
         "",
     ]
     for name, part in report.averages().items():

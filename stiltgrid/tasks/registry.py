@@ -16,7 +16,7 @@ from stiltgrid.errors import StiltgridError, nearest
 from stiltgrid.tasks.added import in_force
 
 Split = Literal["train", "dev", "test"]
-Kind = Literal["classification", "ranking", "tagging", "span", "choice", "generation"]
+Kind = Literal["classification", "ranking", "tagging", "span", "choice", "generation", "retrieval"]
 
 
 class Row(BaseModel):
@@ -35,9 +35,10 @@ class Decoding(Row):
 class Submission(Row):
     """How a benchmark wants a task's predictions."""
 
-    file: str = Field(description="file below the submission's folder; `{lang}` is filled in")
-    form: Literal["labels", "values", "tags", "answers", "texts"] = Field(
-        description="`labels`, `values`, `texts`: a line an example; `tags`: a line a word; `answers`: JSON {id: text}"
+    file: str = Field(description="file below the submission's folder; `{lang}` and `{split}` are filled in")
+    form: Literal["labels", "values", "tags", "answers", "texts", "pairs", "places"] = Field(
+        description="`labels`, `values`, `texts`: a line an example; `tags`: a line a word; `answers`: JSON "
+        "{id: text}; `pairs`: the ids of a mined pair a line; `places`: the row of the sentence found, from 0"
     )
 
 
@@ -94,6 +95,10 @@ class TaskRow(Row):
         default=None, description="why its files may be absent; its arms are excluded then, rather than failed"
     )
     submission: Submission | None = Field(default=None, description="the benchmark's form of predictions")
+    search: Literal["nearest", "mining"] | None = Field(
+        default=None,
+        description="retrieval: `nearest`: each query's nearest sentence; `mining`: pairs of two texts by ratio margin",
+    )
     chance: float = Field(description="score of the trivial baseline, 0 to 100")
     cluster: str = Field(description="what is resampled as one: row, premise, query, sentence ...")
     parallel: bool | Literal["ids"] = Field(
@@ -131,6 +136,8 @@ class TaskRow(Row):
             raise ValueError(f"{self.name}: kind {self.kind} needs labels")
         if self.pending is None and self.kind in ("span", "generation") and self.output_length is None:
             raise ValueError(f"{self.name}: kind {self.kind} needs output_length")
+        if (self.kind == "retrieval") != (self.search is not None):
+            raise ValueError(f"{self.name}: kind retrieval, and no other, needs search")
         if self.kind == "choice" and list(self.labels) != [str(i) for i in range(len(self.labels))]:
             raise ValueError(f"{self.name}: labels of kind choice are places, '0', '1', ..., found {list(self.labels)}")
         if self.no_answer is not None and self.kind != "span":
@@ -144,6 +151,10 @@ class TaskRow(Row):
         return self
 
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Every job's own process reads all rows: in Python alone that is a third of a second."""
+
+
 @cache
 def package_tasks() -> dict[str, TaskRow]:
     """Return every task row of the package by name.
@@ -153,7 +164,7 @@ def package_tasks() -> dict[str, TaskRow]:
     """
     rows: dict[str, TaskRow] = {}
     for path in sorted(Path(__file__).parent.glob("*.yaml")):
-        for name, row in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+        for name, row in yaml.load(path.read_text(encoding="utf-8"), LOADER).items():
             if name in rows:
                 raise ValueError(f"{path}: task {name!r} is declared twice")
             rows[name] = TaskRow(name=name, **row)

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,13 @@ def check_honoured(asked: Mapping[str, Any], found: Mapping[str, Any], where: st
                 f"{where}: {key} is {value}, DeepSpeed runs with {found.get(key)}; a fault of the library or its "
                 "integration: install the versions of envs/lock.txt"
             )
+
+
+def leave_out_frozen(engine: Any) -> None:
+    """Make DeepSpeed's checkpoints of what is trained alone; the library does so for PEFT's wrapper only."""
+    save, load = engine.save_checkpoint, engine.load_checkpoint
+    engine.save_checkpoint = partial(save, exclude_frozen_parameters=True)
+    engine.load_checkpoint = lambda *args, **kwargs: load(*args, **{**kwargs, "load_module_strict": False})
 
 
 def prepare_deepspeed(cpu: bool) -> None:

@@ -8,12 +8,9 @@ without padding duplicates; a checkpoint counts only when its marker is written.
 import json
 import math
 import shutil
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,24 +20,25 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file, load_model, save_file, save_model
-from torch.utils.data import DataLoader, Dataset
-from transformers import PrinterCallback, Trainer, TrainerCallback
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer
 
-from stiltgrid import adapters
-from stiltgrid.batching import MicroBatches
+from stiltgrid import adapters, sharded
 from stiltgrid.collapse import answers as different_answers
 from stiltgrid.energy import Meter, together
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
-from stiltgrid.formulations.features import IGNORED, Feature, Setup
+from stiltgrid.formulations.features import Setup
 from stiltgrid.models import save_model as save_weights
-from stiltgrid.predict import answer
+from stiltgrid.predict import Interrupted, answer
 from stiltgrid.score import score_language
 from stiltgrid.training import checkpoints
-from stiltgrid.training.arguments import check_honoured
+from stiltgrid.training.arguments import check_honoured, leave_out_frozen
+from stiltgrid.training.cadence import Cadence
+from stiltgrid.training.feed import Feed, learnt
 from stiltgrid.training.precision import autocast
+from stiltgrid.training.robust import input_embeddings, moved, movement
 
-LINE_SECONDS = 10.0
 PARTS = ("load", "train", "evaluate", "checkpoint")
 
 
@@ -51,21 +49,22 @@ class Plan:
     Attributes:
         formulation: the family's module.
         setup: its setup.
-        features: training inputs.
+        feed: training inputs, in the order of the steps.
         dev: task -> dev examples.
         language: of the dev examples.
         training: the recipe's hyperparameters.
         precision: "bf16" or "fp32".
-        seed: of the data order.
         evaluate_at: steps after which dev is scored.
         out: the run's folder.
         checkpoint_seconds: wall time between checkpoints.
         checkpoint_steps: steps between checkpoints, for tests.
         eval_batch_size: dev inputs at once.
         deepspeed: DeepSpeed's configuration.
+        robust: how the input embeddings are moved in training.
         history: dev evaluations so far: step, mean, scores, number of different answers.
         asked_to_stop: has this process got a signal to stop?
         interrupted: did the run stop early for such a signal to any rank?
+        owed: is the evaluation at the step that was reached still to be made, because a signal cut it off?
         seconds: wall time by part, of this process and of those that it resumes.
         loaded: this process's clock when training began.
         meter: of this process's GPU, from when training began.
@@ -73,21 +72,22 @@ class Plan:
 
     formulation: ModuleType
     setup: Setup
-    features: Sequence[Feature]
+    feed: Feed
     dev: Mapping[str, list[Example]]
     language: str
     training: Mapping[str, Any]
     precision: str
-    seed: int
     evaluate_at: frozenset[int]
     out: Path
     checkpoint_seconds: float
     checkpoint_steps: int | None = None
     eval_batch_size: int = 32
     deepspeed: Mapping[str, Any] | None = None
+    robust: Mapping[str, Any] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     asked_to_stop: bool = False
     interrupted: bool = False
+    owed: bool = False
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
     loaded: float = 0.0
     meter: Meter | None = None
@@ -119,24 +119,14 @@ class Plan:
         return together(parts)
 
 
-class Rows(Dataset):
-    """Features by index; `~i` is feature i with nothing to learn from."""
-
-    def __init__(self, features: Sequence[Feature]):
-        self.features = features
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def __getitem__(self, index: int) -> Feature:
-        return self.features[index] if index >= 0 else self.features[~index].unlabelled()
-
-
 class GridTrainer(Trainer):
     """The Trainer of one fine-tuning run."""
 
+    read_at_once = "cpu"  # elsewhere a look at each loss would wait for the device
+
     def __init__(self, plan: Plan, **kwargs: Any):
         self.plan = plan
+        self.unsound: torch.Tensor | None = None
         cadence = Cadence(plan)
         super().__init__(**kwargs, callbacks=[cadence])
         cadence.trainer = self
@@ -146,21 +136,9 @@ class GridTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """Return this rank's micro-batches of the whole run, as one epoch: resuming is skipping."""
-        sampler = MicroBatches(
-            [len(f.input_ids) for f in self.plan.features],
-            self.plan.training["batch_size"],
-            self.plan.seed,
-            self.args.max_steps,
-            self.args.process_index,
-            self.args.world_size,
-            self.args.gradient_accumulation_steps,
-        )
-        return DataLoader(
-            Rows(self.plan.features),
-            batch_sampler=sampler,
-            collate_fn=partial(self.plan.formulation.collate, self.plan.setup),
-            pin_memory=self.args.dataloader_pin_memory,
-        )
+        args, plan = self.args, self.plan
+        split = args.process_index, args.world_size, args.gradient_accumulation_steps
+        return plan.feed.loader(plan.formulation, plan.setup, *split, args.dataloader_pin_memory)
 
     def create_scheduler(self, *args: Any, **kwargs: Any) -> Any:
         """Look at DeepSpeed's engine: the library calls this when it is made, and before a checkpoint is loaded."""
@@ -168,13 +146,13 @@ class GridTrainer(Trainer):
             engine = self.accelerator.deepspeed_engine_wrapped.engine
             check_honoured(self.plan.deepspeed, engine.config)
             if adapters.has(self.model):
-                _leave_out_frozen(engine)
+                leave_out_frozen(engine)
         return super().create_scheduler(*args, **kwargs)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list, Any]:
-        """Return the micro-batches of a step and the number of labelled units in the global batch."""
+        """Return the micro-batches of a step and what the global batch's summed loss is divided by."""
         batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
-        units = torch.stack([(b["labels"] != IGNORED).sum() for b in batches]).sum().to(device)
+        units = torch.stack([learnt(b) for b in batches]).sum().to(device)
         if self.args.world_size > 1:
             dist.all_reduce(units)
         return batches, units
@@ -185,22 +163,59 @@ class GridTrainer(Trainer):
         """Return this pass's share of the mean loss of the global batch.
 
         Raises:
-            StiltgridError: if it is not a number (on a CPU at once; on a GPU at the next log line).
+            StiltgridError: if it is no number (on a CPU at once; on a GPU before anything is logged, scored or saved).
         """
-        with autocast(self.plan.precision, self.args.device.type):
-            total = model(**inputs)["loss"]
+        if self.plan.robust is None:
+            total = self._total(model, inputs)
+        else:
+            # looked for in the bare model: ranks differ in nothing that they would have to share
+            delta = movement(self.model, inputs, partial(self._total, self.model), self.plan.robust)
+            with moved(input_embeddings(self.model), delta):
+                total = self._total(model, inputs)
         # ranks are averaged by DDP and DeepSpeed, so each contributes its sum times their number
         loss = total * (self.args.world_size / num_items_in_batch)
-        if loss.device.type == "cpu":
+        if loss.device.type == self.read_at_once:
             self._check(float(loss.detach()))
+        else:
+            bad = ~torch.isfinite(loss.detach())
+            self.unsound = bad if self.unsound is None else self.unsound | bad
         return loss
+
+    def _total(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        with autocast(self.plan.precision, self.args.device.type):
+            return model(**inputs)["loss"]
 
     def _check(self, loss: float) -> None:
         if not math.isfinite(loss):
-            raise StiltgridError(
-                f"{self.plan.out}: training failed: the loss is {loss} at step {self.state.global_step + 1}; lower "
-                "training.learning_rate or lengthen warmup_ratio, then run again"
-            )
+            self._unsound(f"the loss is {loss} at step {self.state.global_step + 1}")
+
+    def _unsound(self, what: str) -> None:
+        raise StiltgridError(
+            f"{self.plan.out}: training failed: {what}; lower training.learning_rate or lengthen warmup_ratio, then "
+            "run again"
+        )
+
+    def check_sound(self) -> None:
+        """Look at what is about to be scored or saved; every rank calls this.
+
+        Raises:
+            StiltgridError: on all ranks, if on any a loss since the last look or a weight is no number: a checkpoint
+                of it would fail again whenever it is resumed.
+        """
+        loss = self.unsound is not None and bool(self.unsound)
+        self.unsound = None
+        parts = (sharded.own_part(p)[0] for p in self.model.parameters() if p.requires_grad)
+        loss, weights = self.agreed(loss, not all(bool(torch.isfinite(part).all()) for part in parts))
+        if loss or weights:
+            self._unsound(f"{'a loss' if loss else 'a weight'} is no number by step {self.state.global_step}")
+
+    def agreed(self, *flags: bool) -> list[bool]:
+        """Return for each flag whether it is raised on any rank; every rank calls this."""
+        if self.args.world_size == 1:
+            return list(flags)
+        raised = torch.tensor([int(flag) for flag in flags], device=self.args.device)
+        dist.all_reduce(raised, op=dist.ReduceOp.MAX)
+        return list(map(bool, raised.tolist()))
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Return 0: the library would count all parameters anew at each pass."""
@@ -217,37 +232,34 @@ class GridTrainer(Trainer):
     def record(self, values: Mapping[str, Any]) -> None:
         """Append values at the present step to metrics.jsonl."""
         if self.is_world_process_zero():
-            per_epoch = -(-len(self.plan.features) // self.plan.training["batch_size"])
             step = self.state.global_step
-            line = {"step": step, "epoch": round(step / per_epoch, 4), **values}
+            line = {"step": step, "epoch": self.plan.feed.epoch(step), **values}
             with (self.plan.out / "metrics.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Score dev by the same path as final predictions; keep the best weights; stop if patience is out.
 
+        A signal to stop is heeded between two batches: the evaluation is given up, on all ranks, and owed.
+
         Returns:
-            The mean of the tasks' main metrics.
+            The mean of the tasks' main metrics; nothing if it was given up.
         """
         started = time.perf_counter()
-        scores, answers = {}, {}
-        self.model.eval()
-        for name, examples in self.plan.dev.items():
-            row = self.plan.setup.rows[name]
-            said = answer(
-                self.plan.formulation,
-                self.plan.setup,
-                self.model,
-                name,
-                examples,
-                self.plan.eval_batch_size,
-                self.plan.precision,
-                ranks=(self.args.process_index, self.args.world_size),
-            )
-            record, _ = score_language(row, self.plan.language, examples, said, f"dev of {name}")
-            scores[name] = {metric: record[metric] for metric in row.metrics}
-            answers[name] = different_answers(said)
-        self.model.train()
+        try:
+            scores, answers = self._score_dev()
+        except Interrupted:
+            self.control.should_evaluate = False
+            self.control.should_training_stop = self.control.should_save = True
+            self.plan.interrupted = self.plan.owed = True
+            if self.is_world_process_zero():
+                checkpoints.prune(self.plan.out / "training")
+            return {}
+        finally:
+            self.model.train()
+            self.plan.seconds["evaluate"] += time.perf_counter() - started
+        started = time.perf_counter()
+        self.plan.owed = False
         step = self.state.global_step
         main = [values[self.plan.setup.rows[name].metrics[0]] for name, values in scores.items()]
         mean = sum(main) / len(main)
@@ -267,6 +279,28 @@ class GridTrainer(Trainer):
             )
             print(f"step {step}: dev {text}", file=sys.stderr, flush=True)
         return {"dev": mean}
+
+    def _score_dev(self) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
+        """Return the dev scores and the numbers of different answers, by task."""
+        scores, answers = {}, {}
+        self.model.eval()
+        for name, examples in self.plan.dev.items():
+            row = self.plan.setup.rows[name]
+            said = answer(
+                self.plan.formulation,
+                self.plan.setup,
+                self.model,
+                name,
+                examples,
+                self.plan.eval_batch_size,
+                self.plan.precision,
+                ranks=(self.args.process_index, self.args.world_size),
+                stop=lambda: self.agreed(self.plan.asked_to_stop)[0],
+            )
+            record, _ = score_language(row, self.plan.language, examples, said, f"dev of {name}")
+            scores[name] = {metric: record[metric] for metric in row.metrics}
+            answers[name] = different_answers(said)
+        return scores, answers
 
     def save_folder(self, folder: Path) -> None:
         """Write the model's weights into a folder, whole or not at all; every rank must call it."""
@@ -311,94 +345,3 @@ class GridTrainer(Trainer):
         with torch.no_grad():
             for name, parameter in own.items():
                 parameter.copy_(stored.pop(name))
-
-
-def _leave_out_frozen(engine: Any) -> None:
-    """Make DeepSpeed's checkpoints of what is trained alone; the library does so for PEFT's wrapper only."""
-    save, load = engine.save_checkpoint, engine.load_checkpoint
-    engine.save_checkpoint = partial(save, exclude_frozen_parameters=True)
-    engine.load_checkpoint = lambda *args, **kwargs: load(*args, **{**kwargs, "load_module_strict": False})
-
-
-@contextmanager
-def stop_signals(plan: Plan) -> Iterator[None]:
-    """Listen to the signals by which clusters announce the end of a job: a checkpoint is saved, then the run stops."""
-
-    def note(*_: Any) -> None:
-        plan.asked_to_stop = True
-
-    mine = threading.current_thread() is threading.main_thread()  # only there may a process set them
-    before = {name: signal.signal(name, note) for name in (signal.SIGTERM, signal.SIGUSR1)} if mine else {}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
-
-
-class Cadence(TrainerCallback):
-    """Tells the Trainer when to evaluate, save and stop; marks checkpoints; prints progress where no bar is shown."""
-
-    def __init__(self, plan: Plan):
-        self.plan = plan
-        self.trainer: GridTrainer | None = None
-        self.saved = self.printed = self.started = time.monotonic()
-        self.first = 0
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the clocks."""
-        self.saved = self.printed = self.started = time.monotonic()
-        self.first = state.global_step
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Decide on evaluating, saving and stopping, the same on all ranks."""
-        plan, step = self.plan, state.global_step
-        save = time.monotonic() - self.saved >= plan.checkpoint_seconds
-        stop = plan.asked_to_stop
-        if args.world_size > 1:
-            asked = torch.tensor([int(save and args.process_index == 0), int(stop)], device=args.device)
-            dist.all_reduce(asked, op=dist.ReduceOp.MAX)
-            save, stop = map(bool, asked.tolist())
-        if plan.checkpoint_steps is not None:
-            save = save or step % plan.checkpoint_steps == 0
-        control.should_evaluate = step in plan.evaluate_at
-        if stop and step < state.max_steps:
-            plan.interrupted = save = True
-            control.should_training_stop = True
-        control.should_save = save and step < state.max_steps
-        if control.should_save and args.process_index == 0:
-            checkpoints.prune(plan.out / "training")
-        self._print(args, state)
-
-    def _print(self, args: Any, state: Any) -> None:
-        now = time.monotonic()
-        if not args.disable_tqdm or args.process_index or now - self.printed < LINE_SECONDS:
-            return
-        self.printed = now
-        rate = (state.global_step - self.first) / (now - self.started)
-        left = (state.max_steps - state.global_step) / rate
-        losses = [h["loss"] for h in state.log_history if "loss" in h]
-        loss = f", loss {losses[-1]:.4f}" if losses else ""
-        print(
-            f"step {state.global_step} of {state.max_steps}{loss}, {rate:.2f} steps/s, {left / 60:.1f} min left",
-            file=sys.stderr,
-            flush=True,
-        )
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Mark the checkpoint complete once every rank has written its part; drop best weights nobody needs."""
-        started = time.perf_counter()
-        self.trainer.wait()
-        training = self.plan.out / "training"
-        energy = self.plan.energy()
-        if args.process_index == 0:
-            known = {"history": self.plan.history, "seconds": self.plan.spent(), "energy_joules": energy}
-            checkpoints.mark(training / f"checkpoint-{state.global_step}", known)
-            best = checkpoints.best_of(self.plan.history)
-            needed = checkpoints.needed_best(training, best and best["step"])
-            for folder in training.glob("best-*"):
-                if checkpoints.step_of(folder) not in needed:
-                    shutil.rmtree(folder)
-        self.trainer.wait()
-        self.saved = time.monotonic()
-        self.plan.seconds["checkpoint"] += time.perf_counter() - started

@@ -1,6 +1,7 @@
 """A SLURM of one controller and two nodes on this machine, without accounting, munge or root, in a temporary folder."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -60,12 +61,13 @@ def find(name: str) -> str | None:
 
 
 def free_ports(number: int) -> list[int]:
-    """Return ports that nobody listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Return ports that nobody listens on now, below those that the system gives to others meanwhile."""
+    found: list[int] = []
+    while len(found) < number:
+        port = random.randrange(31000, 32700)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found += [] if port in found else [port]
+    return found
 
 
 class Cluster:
@@ -94,7 +96,7 @@ class Cluster:
             self.start("slurmctld")
             for node in ("n1", "n2"):
                 self.start("slurmd", node)
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 300
             while (states := self.ask("sinfo", "-h", "-p", "main", "-N", "-o", "%t").split()) != ["idle", "idle"]:
                 assert time.monotonic() < deadline, f"{states}\n{self.logs()}"
                 time.sleep(0.2)
@@ -105,8 +107,8 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         if "slurmctld" in self.processes:
-            subprocess.run([self.tool("scancel"), "--user", getuser()], check=False, timeout=30)
-            deadline = time.monotonic() + 30
+            self.ask("scancel", "--user", getuser())
+            deadline = time.monotonic() + 60
             while self.ask("squeue", "-h", "-o", "%i").strip() and time.monotonic() < deadline:
                 time.sleep(0.5)
         for name in reversed(list(self.processes)):
@@ -156,9 +158,10 @@ class Cluster:
 
     def ask(self, name: str, *arguments: str) -> str:
         """Return what a command printed, or nothing if it failed."""
-        return subprocess.run(
-            [self.tool(name), *arguments], text=True, capture_output=True, check=False, timeout=60
-        ).stdout
+        command = [self.tool(name), *arguments]
+        with suppress(subprocess.TimeoutExpired):  # the machine may be busy with other things
+            return subprocess.run(command, text=True, capture_output=True, check=False, timeout=60).stdout
+        return ""
 
     def logs(self) -> str:
         """Return the ends of the daemons' logs."""

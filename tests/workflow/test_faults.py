@@ -6,7 +6,7 @@ import pytest
 
 from stiltgrid.artifacts import read_json
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.slow
 
 
 def test_truncated_prediction_is_set_aside_and_predicted_again(mini):

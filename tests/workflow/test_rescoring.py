@@ -5,7 +5,7 @@ from miniature import with_tables
 
 from stiltgrid.artifacts import read_json, write_json
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("rescoring")]
+pytestmark = pytest.mark.slow
 
 
 def test_rescore_repairs_scores_and_only_tables_are_made_again(mini):

@@ -1,7 +1,8 @@
 """A grid on a real SLURM of two nodes: killed, stopped by its time limit, through an outage; nothing is lost.
 
 One run, looked at from several sides: `single` is left alone, `ddp` is killed in mid-training, `zero3` runs over two
-nodes and is stopped before its time limit, and the controller is away for 25 s.
+nodes and is stopped before its time limit, and the controller is away for 25 s. The ranks of `ddp` and `zero3` stop
+themselves at one step, and the limit is drawn near when they have, so that nothing depends on the machine's speed.
 """
 
 import json
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,11 +24,30 @@ from miniature import ROOT, Miniature
 
 from stiltgrid.artifacts import read_json
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slow
 
 STEPS = 60
 OUTAGE = 25
-DEADLINE = 900
+DEADLINE = 1800
+STOP = 5
+WAITING = f"""
+
+_heeded = Cadence.on_step_end
+
+
+def _stop_once(self, args, state, control, **kwargs):
+    import os
+
+    model = self.plan.out.parts[-4]
+    if state.global_step == {STOP} and self.first == 0 and model in ("ddp", "zero3"):
+        with open(f"stopped-{{model}}-{{args.process_index}}", "w") as file:
+            file.write(f"{{os.getpid()}}\\n")
+        os.kill(os.getpid(), signal.SIGSTOP)
+    _heeded(self, args, state, control, **kwargs)
+
+
+Cadence.on_step_end = _stop_once
+"""
 SHOWN = "%i|%T|%D|%C|%m|%l|%b|%k|%j"  # id, state, nodes, CPUs, memory, time limit, GPUs a node, comment, name
 
 
@@ -77,8 +98,10 @@ class Run:
             assert time.monotonic() < self.deadline, f"{what}: not yet\n{self.text()}"
             assert self.process.poll() is None or what == "the end", f"{what}: the run is over\n{self.text()}"
             if "slurmctld" in self.cluster.processes:
-                for line in self.cluster.ask("squeue", "--noheader", "--format", SHOWN).splitlines():
+                for line in self.cluster.ask("squeue", "--noheader", "--states=all", "--format", SHOWN).splitlines():
                     job = line.split("|")
+                    if known := self.story.jobs.get(job[0]):
+                        job[5] = known[5]  # the limit that it was submitted with
                     self.story.jobs[job[0]] = job
             time.sleep(0.02)
 
@@ -87,19 +110,20 @@ class Run:
         logs = [self.path, *self.story.mini.path("logs/train").rglob("*.log")]
         return "\n".join(f"{path}:\n{path.read_text(encoding='utf-8')[-3000:]}" for path in logs) + self.cluster.logs()
 
-    def ranks(self, model: str) -> list[int]:
-        """Return the processes that train a model."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                words = (folder / "cmdline").read_bytes().split(b"\0")
-                here = (folder / "cwd").resolve() == self.story.mini.folder
-            except OSError:
-                continue
-            script = f"{self.story.mini.folder}/checkout/workflow/scripts/train.py".encode()
-            if here and script in words and model.encode() in words and b"torch.distributed.run" not in words:
-                found.append(int(folder.name))
-        return [pid for pid in found if b"LOCAL_RANK=" in Path(f"/proc/{pid}/environ").read_bytes()]
+    def stopped(self, model: str) -> list[int]:
+        """Return the processes of a model's two ranks once both have stopped themselves, else nothing."""
+        notes = [self.story.mini.folder / f"stopped-{model}-{rank}" for rank in range(2)]
+        texts = [note.read_text(encoding="utf-8") if note.exists() else "" for note in notes]
+        if not all(text.endswith("\n") for text in texts):
+            return []
+        return [int(text) for text in texts] if all(map(is_stopped, map(int, texts))) else []
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether a process waits for SIGCONT."""
+    with suppress(OSError):
+        return "T (stopped)" in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return False
 
 
 def told(pid: int) -> bool:
@@ -119,6 +143,8 @@ def story(tmp_path_factory) -> Iterator[Story]:
         pytest.skip(f"no SLURM here: {reason}")
     mini = Miniature.fresh(tmp_path_factory.mktemp("slurm") / "grid")
     shutil.copytree(ROOT / "slurm", mini.folder / "slurm")
+    with (mini.folder / "checkout" / "stiltgrid" / "training" / "cadence.py").open("a", encoding="utf-8") as file:
+        file.write(WAITING)
     mini.config["training"] |= {"max_steps": STEPS, "dropout": 0.0}  # each rank draws its own dropout
     mini.config["intermediates"] = {"none": {}}
     mini.config["targets"] = {"xnli": {"task": "xglue/xnli", "languages": ["de"]}}
@@ -133,8 +159,7 @@ def story(tmp_path_factory) -> Iterator[Story]:
         "zero3": {
             "source": "./model",
             "execution": {"strategy": "zero3", "devices": 2, "checkpoint_minutes": 60},
-            # the warning comes up to a minute early
-            "resources": memory | {"nodes": 2, "gpus": 2, "gpu_model": "toy", "runtime": 2, "stop_seconds": 1},
+            "resources": memory | {"nodes": 2, "gpus": 2, "gpu_model": "toy", "runtime": 30, "stop_seconds": 60},
         },
     }
     happened = Story(mini)
@@ -147,7 +172,7 @@ def story(tmp_path_factory) -> Iterator[Story]:
             run.wait(lambda: run.process.poll() is not None, "the end")
         finally:
             for pid in stopped:
-                if Path(f"/proc/{pid}").exists():
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             if run.process.poll() is None:
                 run.process.kill()
@@ -158,34 +183,36 @@ def story(tmp_path_factory) -> Iterator[Story]:
 
 
 def live(run: Run, stopped: list[int]) -> None:
-    """Do to the run what clusters do; processes are stopped meanwhile, so that no event depends on their speed."""
-    mini, cluster = run.story.mini, run.cluster
-    folders = {name: mini.path(f"checkpoints/{name}/none/xnli/seed1") for name in ("ddp", "zero3")}
-    waiting = {"ddp": "training/checkpoint-*/complete.json", "zero3": "metrics.jsonl"}
-    killed = ""
-    while waiting:
-        run.wait(lambda: any([*folders[name].glob(files)] for name, files in waiting.items()), "training")
-        for name, files in list(waiting.items()):
-            if not [*folders[name].glob(files)]:
-                continue
-            del waiting[name]
-            ranks = run.ranks(name)
-            assert len(ranks) == 2, run.text()
-            for pid in ranks:
-                os.kill(pid, signal.SIGSTOP)
-            if name == "zero3":
-                stopped += ranks
-            else:
-                killed = run.story.attempts("_ddp_")[0][0]
-                cluster.ask("scancel", "--signal=KILL", killed)
-    # the first job of ddp is dead, zero3 waits for its limit, single is done or about to be: the controller goes away
+    """Do to the run what clusters do."""
+    cluster = run.cluster
+    for model in ("ddp", "zero3"):
+        run.wait(lambda model=model: run.stopped(model), f"both ranks of {model} at step {STOP}")
+        stopped += run.stopped(model)
+    run.wait(lambda: all(run.story.attempts(f"train_target_wildcards_{name}_") for name in ("ddp", "zero3")), "squeue")
+    cluster.ask("scancel", "--signal=KILL", run.story.attempts("train_target_wildcards_ddp_")[0][0])
+    run.wait(lambda: not any(map(is_stopped, stopped[:2])), "the end of ddp's ranks")
+    del stopped[:2]
+    # the first job of ddp is dead, zero3 is far from its limit, single goes on or is done: the controller goes away
     cluster.stop("slurmctld")
     time.sleep(OUTAGE)
     cluster.start("slurmctld")
     assert not any(map(told, stopped))
+    limited = run.story.attempts("train_target_wildcards_zero3_")[0][0]
+
+    def has_new_limit() -> bool:
+        """Draw the limit near, as soon as the controller answers: one to two minutes from now."""
+        elapsed = cluster.ask("squeue", "--noheader", "--job", limited, "--format", "%M").strip()
+        if not re.fullmatch(r"(\d+:)?\d+:\d\d", elapsed):
+            return False
+        minutes = sum(int(part) * 60**power for power, part in enumerate(reversed(elapsed.split(":")[:-1]))) + 2
+        cluster.ask("scontrol", "update", f"JobId={limited}", f"TimeLimit={minutes}")
+        shown = cluster.ask("squeue", "--noheader", "--job", limited, "--format", "%l").strip()
+        return shown == f"{minutes}:00"
+
+    run.wait(has_new_limit, "the new time limit")
     run.wait(lambda: all(map(told, stopped)), "the warning before the time limit")
     for pid in stopped:
-        if Path(f"/proc/{pid}").exists():
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
     stopped.clear()
 
@@ -217,20 +244,19 @@ def test_jobs_ask_for_what_the_rows_say(story):
     # nodes, CPUs, memory a node, time limit; not cut to the cores of this machine
     assert single[2:6] == ["1", "3", "2000M", "4:00:00"]
     assert ddp[2:6] == ["1", "2", "2000M", "4:00:00"]
-    assert zero3[2:7] == ["2", "2", "2000M", "2:00", "gres:gpu:toy:1"]
-    assert story.attempts("train_target_wildcards_zero3_")[1][5] == "4:00"
+    assert zero3[2:7] == ["2", "2", "2000M", "30:00", "gres:gpu:toy:1"]
+    assert story.attempts("train_target_wildcards_zero3_")[1][5] == "1:00:00"
 
 
 def test_killed_in_mid_training_it_goes_on_from_its_checkpoint(story):
-    resumed = re.search(r"resumed from step (\d+)", story.mini.log("train/ddp/none/xnli/seed1"))
-    assert resumed and 1 <= int(resumed[1]) < STEPS
+    resumed = re.search(r"resumed from step (\d+);", story.mini.log("train/ddp/none/xnli/seed1"))
+    assert resumed and 1 <= int(resumed[1]) < STOP
     assert "'FAILED'" in story.printed or "'CANCELLED'" in story.printed
 
 
 def test_told_before_its_time_limit_it_saves_and_goes_on(story):
     # it saves by the clock once an hour only, so the checkpoint is the signal's
-    resumed = re.search(r"resumed from step (\d+)", story.mini.log("train/zero3/none/xnli/seed1"))
-    assert resumed and 1 <= int(resumed[1]) < STEPS
+    assert f"resumed from step {STOP};" in story.mini.log("train/zero3/none/xnli/seed1")
     assert "'TIMEOUT'" not in story.printed
 
 

@@ -12,7 +12,7 @@ from stiltgrid.predictions import read_metadata
 from stiltgrid.storage import NOTE
 from stiltgrid.store import Store
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("storage")]
+pytestmark = pytest.mark.slow
 
 RUNS = [f"checkpoints/tiny/{arm}/{target}/seed1" for arm in ("none", "mnli") for target in ("xnli", "pos")]
 ARM = "checkpoints/tiny/mnli/seed1"

@@ -7,7 +7,7 @@ from miniature import Miniature
 
 from stiltgrid.artifacts import read_json
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("transfer")]
+pytestmark = pytest.mark.slow
 
 
 def test_single_ddp_and_zero3_give_the_same_losses_and_scores(tmp_path):

@@ -10,7 +10,7 @@ from miniature import ROOT, Miniature
 
 from stiltgrid.artifacts import read_json
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("transfer")]
+pytestmark = pytest.mark.slow
 
 
 def run(folder: Path, config: dict) -> None:

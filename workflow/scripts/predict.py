@@ -8,13 +8,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from stiltgrid.artifacts import read_json
+from stiltgrid.cluster import predict_gpus
 from stiltgrid.config import load
 from stiltgrid.energy import Meter
 from stiltgrid.errors import StiltgridError, nearest
+from stiltgrid.evaluated import evaluated_manifest
+from stiltgrid.examples import Example
+from stiltgrid.exhaustion import explain_prediction_memory
 from stiltgrid.failures import noting_failure
 from stiltgrid.grid import Cell, Grid, Run
 from stiltgrid.predict_languages import Predict, predict_languages
+from stiltgrid.predictions import Prediction
 from stiltgrid.progress import reporter
 from stiltgrid.scripting import parser, run_main
 from stiltgrid.storage import Storage, check_there
@@ -28,27 +32,68 @@ python workflow/scripts/predict.py ... --recompute de        # throw the stored 
 
 
 def loader(grid: Grid, run: Run) -> Callable[[], Predict]:
-    """Return a function that loads the run's model and returns its predict function."""
+    """Return a function that loads the run's model and returns its predict function.
 
-    def load_model() -> Predict:
-        from stiltgrid.predict import Predictor
+    Where memory runs out, both say what to change.
+    """
+    row = grid.config.models[run.model]
+    load_model = retrieving if grid.retrieves(run.target) else predicting
 
-        execution = grid.config.models[run.model].execution
-        predictor = Predictor.load(
-            Path(grid.paths.checkpoint(run)).parent,
-            Path(grid.paths.pretrained(run.model)).parent,
-            threads=execution.threads,
-        )
-        task = grid.tasks[run.target]
-        return lambda examples, language: predictor.predict(
-            task,
-            examples,
-            batch_size=execution.predict_batch_size,
-            decoding=grid.decoding(run.target, run.model),
-            progress=reporter(language),
-        )
+    def explain(error: Exception, batch: int | None = None) -> None:
+        explain_prediction_memory(" ".join(map(str, run)), error, batch, predict_gpus(row), row.resources.mem_mb)
 
-    return load_model
+    def explained() -> Predict:
+        try:
+            predict = load_model(grid, run)
+        except Exception as error:
+            explain(error)
+            raise
+
+        def explained_predict(examples: list[Example], language: str) -> list[Prediction]:
+            try:
+                return predict(examples, language)
+            except Exception as error:
+                explain(error, row.execution.predict_batch_size)
+                raise
+
+        return explained_predict
+
+    return explained
+
+
+def predicting(grid: Grid, run: Run) -> Predict:
+    """Return the predict function of a target that is trained on, its model loaded."""
+    from stiltgrid.predict import Predictor
+
+    execution = grid.config.models[run.model].execution
+    predictor = Predictor.load(
+        Path(grid.paths.checkpoint(run)).parent,
+        Path(grid.paths.pretrained(run.model)).parent,
+        threads=execution.threads,
+    )
+    return lambda examples, language: predictor.predict(
+        grid.tasks[run.target],
+        examples,
+        batch_size=execution.predict_batch_size,
+        decoding=grid.decoding(run.target, run.model),
+        progress=reporter(language),
+    )
+
+
+def retrieving(grid: Grid, run: Run) -> Predict:
+    """Return the predict function of a retrieval target, its model loaded."""
+    from stiltgrid.retrieve.answer import retriever
+
+    execution = grid.config.models[run.model].execution
+    return retriever(
+        Path(grid.evaluated(run)).parent,
+        Path(grid.paths.pretrained(run.model)).parent,
+        grid.tasks[run.target],
+        grid.retrieval(run.target, run.model),
+        batch_size=execution.predict_batch_size,
+        threads=execution.threads,
+        progress=reporter,
+    )
 
 
 def main(argv: Sequence[str] | None) -> None:
@@ -70,10 +115,10 @@ def main(argv: Sequence[str] | None) -> None:
     outputs = {x: Path(grid.paths.prediction(Cell(*run[:3], x, run.seed))) for x in languages}
     data = {x: Path(grid.paths.data(grid.evaluation(run.target, x))) for x in languages}
     if args.recompute:
-        check_there(Path(grid.paths.checkpoint(run)).parent)  # before any stored prediction is thrown away
+        check_there(Path(grid.evaluated(run)).parent)  # before any stored prediction is thrown away
     with noting_failure(outputs[languages[0]].parent):
         report = predict_languages(
-            read_json(grid.paths.checkpoint(run)),
+            evaluated_manifest(grid, run),
             grid.tasks[run.target],
             data,
             outputs,

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from stiltgrid.artifacts import read_json
 from stiltgrid.config import load
+from stiltgrid.evaluated import evaluated_manifest
 from stiltgrid.failures import noting_failure
 from stiltgrid.grid import Cell, Grid, Run
 from stiltgrid.score_languages import score_languages
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None) -> None:
     scores = {x: Path(grid.paths.score(Cell(*run[:3], x, run.seed))) for x in languages}
     data = {x: Path(grid.paths.data(grid.evaluation(run.target, x))) for x in languages}
     with noting_failure(scores[languages[0]].parent):
-        records = score_languages(grid, run, read_json(grid.paths.checkpoint(run)), data, scores)
+        records = score_languages(grid, run, evaluated_manifest(grid, run), data, scores)
     for language, record in records.items():
         logging.info("%s: %s", language, "  ".join(f"{k} {v:.2f}" for k, v in record["metrics"].items()))
 

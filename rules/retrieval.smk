@@ -1,0 +1,54 @@
+# `snakemake layers`: what every layer of each encoder scores on the retrieval targets; for reading, never an input.
+
+for _target in W.retrieved:
+
+    rule:
+        name:
+            W.rule_name("layers", _target)
+        input:
+            manifest=W.evaluated(_target),
+            gold=W.gold(_target),
+        output:
+            W.layer_file(_target),
+        log:
+            f"{PATHS.root}/logs/layers/{{model}}/{{intermediate}}/{_target}/seed{{seed}}.log",
+        benchmark:
+            f"{PATHS.root}/benchmarks/layers/{{model}}/{{intermediate}}/{_target}/seed{{seed}}.tsv"
+        conda:
+            ENVIRONMENT
+        threads: W.predict_threads
+        resources:
+            **W.resources("predict", workflow.resource_settings.default_resources),
+        params:
+            target=_target,
+            recipe=W.prediction_params(_target),
+        message:
+            "layers: {wildcards.model} after {wildcards.intermediate} on {params.target}, seed {wildcards.seed}"
+        shell:
+            'python "$STILTGRID_SCRIPTS/layers.py" --config "$STILTGRID_CONFIG" --model {wildcards.model}'
+            " --intermediate {wildcards.intermediate} --target {params.target} --seed {wildcards.seed} --out {output}"
+            " > {log} 2>&1"
+
+
+rule layers:
+    input:
+        W.layer_files(),
+    output:
+        f"{PATHS.root}/layers.csv",
+        f"{PATHS.root}/layers.md",
+    log:
+        f"{PATHS.root}/logs/layers.log",
+    benchmark:
+        f"{PATHS.root}/benchmarks/layers.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        grid=W.grid_digest(),
+    message:
+        "layers: {PATHS.root}/layers.md"
+    shell:
+        'python "$STILTGRID_SCRIPTS/layers.py" --config "$STILTGRID_CONFIG" 2> >(tee {log} >&2)'
