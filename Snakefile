@@ -81,10 +81,11 @@ rule all:
     input:
         lambda w: W.table_files(),
         lambda w: W.report_files(),
+        lambda w: W.figure_files(),
         lambda w: W.all_scores(),
         lambda w: W.all_predictions(),
     message:
-        "grid {GRID.config.grid}: complete; tables in {PATHS.tables}"
+        "grid {GRID.config.grid}: complete; tables in {PATHS.tables}, figures in {PATHS.figures}"
 
 
 rule tables:

@@ -70,7 +70,8 @@ rule preview:
         " && folder=$(dirname {output.table})"
         ' && python "$STILTGRID_SCRIPTS/bootstrap.py" --config "$STILTGRID_CONFIG" --scores {output.scores} --replicates 500 --out $folder'
         ' && python "$STILTGRID_SCRIPTS/contrasts.py" --config "$STILTGRID_CONFIG" --scores {output.scores} --bootstrap $folder --out $folder'
-        ' && python "$STILTGRID_SCRIPTS/tables.py" --config "$STILTGRID_CONFIG" --scores {output.scores} --contrasts $folder --out $folder --show )'
+        ' && python "$STILTGRID_SCRIPTS/runs.py" --config "$STILTGRID_CONFIG" --out $folder'
+        ' && python "$STILTGRID_SCRIPTS/tables.py" --config "$STILTGRID_CONFIG" --scores {output.scores} --contrasts $folder --runs $folder --out $folder --show )'
         " 2> >(tee {log} >&2)"
 
 

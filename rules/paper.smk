@@ -5,6 +5,7 @@ rule build_tables:
     input:
         scores=PATHS.scores,
         contrasts=[PATHS.contrasts, PATHS.headline],
+        runs=[PATHS.runs, PATHS.training],
     output:
         W.table_files(),
     log:
@@ -24,6 +25,37 @@ rule build_tables:
         "tables: {PATHS.tables}"
     shell:
         'python "$STILTGRID_SCRIPTS/tables.py" --config "$STILTGRID_CONFIG" --scores {input.scores}'
+        " --contrasts $(dirname {input.contrasts[0]}) > {log} 2>&1"
+
+
+rule figures:
+    input:
+        scores=PATHS.scores,
+        contrasts=[PATHS.contrasts, PATHS.headline],
+        runs=[PATHS.runs, PATHS.training],
+    output:
+        [path for path in W.figure_files() if not path.endswith(".svg")],
+        [
+            report(path, caption=f"../report/{name}.rst", category="Figures", labels={"figure": name})
+            for name, path in W.figures_shown().items()
+        ],
+    log:
+        f"{PATHS.root}/logs/figures.log",
+    benchmark:
+        f"{PATHS.root}/benchmarks/figures.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        grid=lambda w: W.grid_digest(),
+        declaration=lambda w: W.declaration_digest(),
+    message:
+        "figures: {PATHS.figures}"
+    shell:
+        'python "$STILTGRID_SCRIPTS/figures.py" --config "$STILTGRID_CONFIG" --scores {input.scores}'
         " --contrasts $(dirname {input.contrasts[0]}) > {log} 2>&1"
 
 
@@ -57,6 +89,7 @@ rule report_pages:
     input:
         scores=PATHS.scores,
         contrasts=[PATHS.contrasts, PATHS.headline],
+        runs=[PATHS.runs, PATHS.training],
     output:
         [
             report(path, caption="../report/table.rst", category="Tables", labels={"table": name})

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from stiltgrid.grid import Grid
 from stiltgrid.paper.findings import Findings
 from stiltgrid.paper.render import Table
-from stiltgrid.paper.tables import tables
+from stiltgrid.paper.tables import Records, tables
+from stiltgrid.runs import read_runs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,5 +20,9 @@ def built_tables(grid: Grid, frame: "pd.DataFrame", findings: Findings) -> Itera
         grid: the expanded config.
         frame: the tidy score table.
         findings: what the analysis found.
+
+    Raises:
+        StiltgridError: if the tables of the training runs are missing or not whole.
     """
-    yield from tables(grid, frame, findings)
+    records = Records(read_runs(grid.paths.runs, "runs"), read_runs(grid.paths.training, "training"))
+    yield from tables(grid, frame, findings, records)

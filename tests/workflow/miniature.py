@@ -44,8 +44,9 @@ CONFIG: dict[str, Any] = {
 def with_tables(jobs: dict[str, int], *, report: bool = True) -> dict[str, int]:
     """Return planned jobs with what follows the scores among them: each target that is scored is resampled once."""
     scored = sum(name.startswith("score_") for name in jobs)
-    pages = {"explorer": 1, "report_pages": 1} if report else {}
-    after = {"collect": 1, "contrasts": 1, "build_tables": 1, **pages}
+    ran = any(name.startswith(("train_", "predict_")) for name in jobs)
+    pages = {"figures": 1, "explorer": 1, "report_pages": 1} if report else {}
+    after = {"collect": 1, "contrasts": 1, "build_tables": 1, **pages} | ({"runs": 1} if ran else {})
     return jobs | after | ({"bootstrap": scored} if scored else {})
 
 

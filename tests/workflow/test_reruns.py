@@ -96,7 +96,7 @@ def test_a_titles_change_makes_tables_anew_and_nothing_else(mini):
 
 def test_what_is_asked_of_the_scores_reruns_the_analysis_alone(mini):
     mini.config["analysis"] = {"alpha": 0.1}
-    pages = {"build_tables": 1, "explorer": 1, "report_pages": 1}
+    pages = {"build_tables": 1, "figures": 1, "explorer": 1, "report_pages": 1}
     assert mini.planned() == {"contrasts": 1, **pages}
     mini.config["analysis"] = {"power": {"seed_sd": {"tiny": 1.0}}}
     assert mini.planned() == {}
