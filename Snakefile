@@ -9,6 +9,8 @@
 #   snakemake baselines                            what trivial answers score on the targets
 #   snakemake layers                               what every layer of each encoder scores on the retrieval targets
 #   snakemake submission                           every arm's predictions in the leaderboard's layout
+#   snakemake provenance                           is every link from tables to weights and rows whole?
+#   snakemake --report report.zip                  tables, figures and the explorer for others, one file
 #   snakemake rescore                              scores again from saved predictions, without a model
 import json
 import os
@@ -64,6 +66,9 @@ wildcard_constraints:
     language=r"[A-Za-z-]+",
 
 
+report: "report/workflow.rst"
+
+
 localrules:
     all,
     tables,
@@ -75,10 +80,12 @@ rule all:
     default_target: True
     input:
         lambda w: W.table_files(),
+        lambda w: W.report_files(),
+        lambda w: W.figure_files(),
         lambda w: W.all_scores(),
         lambda w: W.all_predictions(),
     message:
-        "grid {GRID.config.grid}: complete; tables in {PATHS.tables}"
+        "grid {GRID.config.grid}: complete; tables in {PATHS.tables}, figures in {PATHS.figures}"
 
 
 rule tables:

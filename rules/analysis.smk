@@ -25,6 +25,31 @@ rule collect:
         'python "$STILTGRID_SCRIPTS/collect.py" --config "$STILTGRID_CONFIG" --out {output} > {log} 2>&1'
 
 
+rule runs:
+    input:
+        lambda w: W.all_manifests(),
+        lambda w: W.all_predictions(),
+    output:
+        PATHS.runs,
+        PATHS.training,
+    log:
+        f"{PATHS.root}/logs/runs.log",
+    benchmark:
+        f"{PATHS.root}/benchmarks/runs.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        runs=lambda w: W.runs_digest(),
+    message:
+        "runs: what every training run cost and how it went"
+    shell:
+        'python "$STILTGRID_SCRIPTS/runs.py" --config "$STILTGRID_CONFIG" > {log} 2>&1'
+
+
 rule bootstrap:
     input:
         W.statistics,

@@ -70,7 +70,8 @@ rule preview:
         " && folder=$(dirname {output.table})"
         ' && python "$STILTGRID_SCRIPTS/bootstrap.py" --config "$STILTGRID_CONFIG" --scores {output.scores} --replicates 500 --out $folder'
         ' && python "$STILTGRID_SCRIPTS/contrasts.py" --config "$STILTGRID_CONFIG" --scores {output.scores} --bootstrap $folder --out $folder'
-        ' && python "$STILTGRID_SCRIPTS/tables.py" --config "$STILTGRID_CONFIG" --scores {output.scores} --contrasts $folder --out $folder --show )'
+        ' && python "$STILTGRID_SCRIPTS/runs.py" --config "$STILTGRID_CONFIG" --out $folder'
+        ' && python "$STILTGRID_SCRIPTS/tables.py" --config "$STILTGRID_CONFIG" --scores {output.scores} --contrasts $folder --runs $folder --out $folder --show )'
         " 2> >(tee {log} >&2)"
 
 
@@ -95,3 +96,24 @@ rule rescore:
         "rescore: every run that is predicted, into {PATHS.root}/scores"
     shell:
         'STILTGRID_LOG={log} python "$STILTGRID_SCRIPTS/rescore.py" --config "$STILTGRID_CONFIG" --processes {threads} 2> >(tee {log} >&2)'
+
+
+rule provenance:
+    output:
+        f"{PATHS.root}/provenance.md",
+    log:
+        f"{PATHS.root}/logs/provenance.log",
+    benchmark:
+        f"{PATHS.root}/benchmarks/provenance.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        asked=time.time(),
+    message:
+        "provenance: every link from tables to weights and rows, {PATHS.root}/provenance.md"
+    shell:
+        'python "$STILTGRID_SCRIPTS/provenance.py" --config "$STILTGRID_CONFIG" 2> >(tee {log} >&2)'

@@ -2,8 +2,8 @@
 
 check validates a config; gc removes predictions that nothing refers to, and weights that `storage` does not keep;
 memory prints what a model's training takes on each device; safetensors writes a model folder's old weights anew;
-score-submission scores a folder of predictions in a leaderboard's layout (docs/submission.md); reference prints the
-page of all keys.
+score-submission scores a folder of predictions in a leaderboard's layout (docs/submission.md); provenance prints what a
+printed number rests on (docs/report.md); reference prints the page of all keys.
 """
 
 import sys
@@ -20,6 +20,7 @@ stiltgrid safetensors models/mt5-xxl      # beside its pytorch_model.bin
 stiltgrid score-submission results/xglue/submission/mt5-base/none/seed1 --gold data/xglue_full_dataset
 stiltgrid score-submission theirs --gold data/xglue_full_dataset --tasks NER,POS --split dev --json scores.json
 stiltgrid score-submission theirs --suite xtreme --gold data/original --layout original
+stiltgrid provenance --config config/demo.yaml gain/tiny-base/mnli/xnli/zero-shot
 stiltgrid reference > docs/config.md
 """
 
@@ -100,6 +101,24 @@ def score_submission(
     return not report.having("refused")
 
 
+def provenance(config: str, name: str | None, deep: bool) -> bool:
+    """Print what a number, or the whole grid, rests on; return whether every link holds."""
+    from stiltgrid.config import load
+    from stiltgrid.grid import Grid
+    from stiltgrid.provenance.records import Records
+    from stiltgrid.provenance.trace import Tracer
+    from stiltgrid.provenance.view import grid_page, trace_page, whole_grid
+
+    tracer = Tracer(Records(Grid(load(config))))
+    if name is not None:
+        trace = tracer.trace(name, deep=deep)
+        print(trace_page(tracer, trace))
+        return not trace.broken
+    links, cells = whole_grid(tracer, deep=deep)
+    print(grid_page(tracer, links, cells), end="")
+    return not any(link.broken for link in links)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Dispatch a subcommand."""
     options = parser(__doc__, EXAMPLES)
@@ -130,6 +149,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="the gold's release format, for the tasks that have it, e.g. original (default: each task's first)",
     )
     three.add_argument("--json", metavar="FILE", help="also write the scores, with all their digits, to this file")
+    four = commands.add_parser(
+        "provenance",
+        help="what a printed number rests on",
+        description="Print the files, recipes and commits that a printed number rests on, every link checked "
+        "(docs/report.md); without NAME, check the whole grid. Exit status 1 if a link is broken.",
+    )
+    four.add_argument("name", nargs="?", help="macro, comparison or table cell, e.g. main/mt5-base/mnli/xnli")
+    four.add_argument("--config", default="config.yaml", help="config file (default: config.yaml)")
+    four.add_argument("--deep", action="store_true", help="also read weights and rows, and hash them again")
     commands.add_parser("reference", help="print docs/config.md")
     args = options.parse_args(argv)
     if args.command == "check":
@@ -145,6 +173,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(path)
     elif args.command == "score-submission":
         if not score_submission(args.folder, args.gold, args.tasks, args.split, args.suite, args.layout, args.json):
+            sys.exit(1)
+    elif args.command == "provenance":
+        if not provenance(args.config, args.name, args.deep):
             sys.exit(1)
     else:
         from stiltgrid.reference import config_page

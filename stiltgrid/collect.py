@@ -26,15 +26,20 @@ has one row with its main metric.
 
 import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stiltgrid.artifacts import canonical_json, digest, read_json, replacing
+from stiltgrid.artifacts import canonical_json, read_json, replacing
+from stiltgrid.commit import code
+from stiltgrid.comparability import Agreement, cell_name, comparability, of_run, of_score
 from stiltgrid.diagnostics import DIAGNOSTICS
 from stiltgrid.errors import StiltgridError
-from stiltgrid.grid import Cell, Grid
+from stiltgrid.evaluated import evaluated_manifest
+from stiltgrid.grid import Arm, Cell, Grid, Run
 from stiltgrid.status import cell_states
+from stiltgrid.store import prediction_key
+
+__all__ = ["COLUMNS", "SCHEMA_VERSION", "collect", "comparability", "read_score", "read_scores", "write_scores"]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,17 +80,10 @@ SCORE_KEYS = (
     "data_fingerprint",
     "comparability",
     "diagnostics",
+    "model_digest",
+    "prediction_key",
 )
 """Keys of a score file that are read here."""
-
-
-def comparability(recipe: Mapping[str, Any]) -> str:
-    """Return the hash (64 hex digits) of what must agree between the runs that one average or gain joins.
-
-    That is a target recipe without its seed: two seeds, or two intermediates, of one model and target are
-    comparable only if model, task, formulation and hyperparameters are the same.
-    """
-    return digest({key: value for key, value in recipe.items() if key != "seed"})
 
 
 def read_score(path: Path | str, cell: Cell) -> dict[str, Any]:
@@ -113,23 +111,19 @@ def read_score(path: Path | str, cell: Cell) -> dict[str, Any]:
     return record
 
 
-def _name(cell: Cell) -> str:
-    return f"{cell.model}/{cell.intermediate}/{cell.target}/seed{cell.seed}/{cell.language}"
+class _Manifests:
+    """The manifests of runs and of what they start from, each read once."""
 
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        self.arms: dict[Arm, dict[str, Any]] = {}
 
-class _Agreement:
-    """Refuses cells that must agree in a value and do not; remembers the first cell of each group."""
-
-    def __init__(self) -> None:
-        self.first: dict[tuple[Any, ...], tuple[Cell, str]] = {}
-
-    def check(self, what: str, group: tuple[str, ...], cell: Cell, value: str, remedy: str) -> None:
-        other, expected = self.first.setdefault((what, *group), (cell, value))
-        if value != expected:
-            raise StiltgridError(
-                f"cells that are compared must rest on the same {what}: {_name(other)} has {expected[:12]}, "
-                f"{_name(cell)} has {value[:12]}; {remedy}"
-            )
+    def __call__(self, run: Run) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Return a run's manifest and its arm's, which is None for the baseline."""
+        arm = Arm(run.model, run.intermediate, run.seed)
+        if self.grid.arm_tasks[run.intermediate] and arm not in self.arms:
+            self.arms[arm] = read_json(self.grid.paths.arm(arm))
+        return evaluated_manifest(self.grid, run), self.arms.get(arm)
 
 
 def collect(grid: Grid, *, partial: bool) -> "pd.DataFrame":
@@ -142,14 +136,13 @@ def collect(grid: Grid, *, partial: bool) -> "pd.DataFrame":
 
     Raises:
         StiltgridError: if a score file is not whole; if cells are not done and `partial` is false; or if
-            cells disagree where they must not: in the test data of a (target, language), or in the target
-            recipe, apart from its seed, of a (model, target). Both cells are named.
+            cells disagree where they must not (`comparability`); both cells are named.
     """
     import pandas as pd
 
     states = cell_states(grid)
     lacking = {cell: s for cell, s in states.items() if s.status in ("missing", "failed")}
-    agreement = _Agreement()
+    agreement, seen, manifests = Agreement(), set[Run](), _Manifests(grid)
     rows: list[tuple[Any, ...]] = []
     for cell, state in states.items():
         task, path = grid.tasks[cell.target], Path(grid.paths.score(cell))
@@ -169,17 +162,21 @@ def collect(grid: Grid, *, partial: bool) -> "pd.DataFrame":
             raise StiltgridError(
                 f"{path}: scores split {record['split']!r}, the config asks for {split!r}; score again"
             )
-        redo = "remove the older one's score and run again"
-        there = (cell.target, cell.language)
-        agreement.check("split", there, cell, record["split"], redo)
-        agreement.check("test data (fingerprint)", there, cell, record["data_fingerprint"], redo)
-        agreement.check(
-            "target recipe",
-            (cell.model, cell.target),
-            cell,
-            record["comparability"],
-            "retrain the one that is stale",
-        )
+        for claim in of_score(cell, record):
+            agreement.check(cell, claim)
+        if cell.run not in seen:
+            seen.add(cell.run)
+            for claim in of_run(cell.run, *manifests(cell.run)):
+                agreement.check(cell, claim)
+        decoding = grid.decoding(cell.target, cell.model)
+        fingerprint = record["data_fingerprint"]
+        key = prediction_key(record["model_digest"], fingerprint, task.name, cell.language, decoding)
+        if record["prediction_key"] != key:
+            raise StiltgridError(
+                f"{path}: rests on predictions with key {record['prediction_key'][:12]}, expected {key[:12]}: another "
+                "version of the formulations or of prediction made them, or they are decoded otherwise than others; "
+                "run again"
+            )
         for name, value in record["metrics"].items():
             rows.append(
                 (
@@ -199,7 +196,7 @@ def collect(grid: Grid, *, partial: bool) -> "pd.DataFrame":
             )
     if lacking and not partial:
         shown = "\n".join(
-            f"  {_name(c)}: {s.status} {s.reason or s.stage}".rstrip() for c, s in list(lacking.items())[:5]
+            f"  {cell_name(c)}: {s.status} {s.reason or s.stage}".rstrip() for c, s in list(lacking.items())[:5]
         )
         more = f"\n  … and {len(lacking) - 5} more" if len(lacking) > 5 else ""
         raise StiltgridError(
@@ -220,7 +217,7 @@ def write_scores(path: Path | str, frame: "pd.DataFrame") -> None:
     if list(frame.columns) != list(COLUMNS):
         raise StiltgridError(f"{path}: columns {list(frame.columns)}, expected {list(COLUMNS)}")
     table = pa.Table.from_pandas(frame.astype(COLUMNS), preserve_index=False)
-    about = canonical_json({"schema_version": SCHEMA_VERSION, "kind": "scores"})
+    about = canonical_json({"schema_version": SCHEMA_VERSION, "kind": "scores", "code": code()})
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"stiltgrid": about.encode()})
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stiltgrid.artifacts import canonical_json, read_json, replacing, write_json
+from stiltgrid.commit import code
 from stiltgrid.errors import StiltgridError
 
 SCHEMA_VERSION = 1
@@ -111,7 +112,8 @@ def write_examples(path: Path | str, examples: Sequence[Example], about: dict[st
         "examples": len(examples),
         "fingerprint": fingerprint(examples),
     }
-    table = table.replace_schema_metadata({"stiltgrid": canonical_json(record)})
+    # not in the sidecar: another commit that reads the same rows must rerun nothing
+    table = table.replace_schema_metadata({"stiltgrid": canonical_json({**record, "code": code()})})
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
     write_json(sidecar(path), record)

@@ -123,9 +123,34 @@ class Paths:
         return f"{self.root}/analysis/headline.json"
 
     @property
+    def runs(self) -> str:
+        """What every training run cost."""
+        return f"{self.root}/analysis/runs.parquet"
+
+    @property
+    def training(self) -> str:
+        """Losses and dev scores by step."""
+        return f"{self.root}/analysis/training.parquet"
+
+    @property
+    def figures(self) -> str:
+        """The folder of figures."""
+        return f"{self.root}/figures"
+
+    @property
     def tables(self) -> str:
         """The folder of tables."""
         return f"{self.root}/tables"
+
+    @property
+    def report(self) -> str:
+        """The folder of pages for readers and reviewers."""
+        return f"{self.root}/report"
+
+    @property
+    def explorer(self) -> str:
+        """Every cell on one page."""
+        return f"{self.report}/explorer.html"
 
 
 class Grid:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from stiltgrid.artifacts import read_json
+from stiltgrid.commit import code
+from stiltgrid.energy import Meter
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example, read_examples, sidecar
 from stiltgrid.exhaustion import OutOfMemoryError
@@ -49,6 +51,7 @@ def predict_languages(
     load: Callable[[], Predict],
     recompute: frozenset[str] = frozenset(),
     decoding: Decoding | None = None,
+    meter: Callable[[], Meter] | None = None,
 ) -> Report:
     """Make every output exist, computing only what the store lacks.
 
@@ -61,6 +64,7 @@ def predict_languages(
         load: loads the model and returns `predict(examples, language)`; called at most once.
         recompute: languages whose store entries are thrown away first.
         decoding: how answers are written, where they are.
+        meter: makes a meter of the energy that a language takes; None: it is not measured.
 
     Returns:
         What was computed and what was stored already.
@@ -79,6 +83,7 @@ def predict_languages(
     predict = load() if lacking else None
     for language in lacking:
         started = time.perf_counter()
+        used = meter() if meter is not None else None
         try:
             examples = read_examples(data[language])
             assert predict is not None
@@ -104,6 +109,8 @@ def predict_languages(
                 "recipe_hash": manifest["recipe_hash"],
                 "data_fingerprint": read_json(sidecar(data[language]))["fingerprint"],
                 "seconds": round(seconds, 3),
+                "code": code(),
+                "energy_joules": used.joules() if used is not None else None,
             },
         )
         log.info("%s: %d examples in %.1f s", language, len(examples), seconds)

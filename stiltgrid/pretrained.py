@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stiltgrid.artifacts import digest, file_sha256, read_json, write_json
+from stiltgrid.commit import code
 from stiltgrid.config import expanded
 from stiltgrid.errors import StiltgridError
 from stiltgrid.hub import fetched
@@ -118,6 +119,8 @@ def prepare(
         "weights_bytes": sum(f["bytes"] for name, f in files.items() if name.endswith((".safetensors", ".bin"))),
     }
     write_json(manifest, record)
+    # beside the manifest, on which trainings rest: another commit that pins the same weights must rerun nothing
+    write_json(manifest.parent / "code.json", code())
     return record
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from stiltgrid.artifacts import read_json, replacing, write_json
-from stiltgrid.collect import comparability
+from stiltgrid.commit import code
+from stiltgrid.comparability import comparability
 from stiltgrid.diagnostics import diagnostics
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example, read_examples, sidecar
@@ -44,6 +45,16 @@ def _usable(path: Path, key: str, examples: list[Example], task: TaskRow, store:
     if path.exists():
         path.replace(path.with_suffix(".parquet.unusable"))
     return reason
+
+
+def made_by(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the code that made a score: the earlier file's, if it says the same: what follows stays as it is."""
+    try:
+        earlier = read_json(path)
+        made = earlier.pop("code")
+    except (StiltgridError, KeyError, AttributeError):
+        return code()
+    return made if earlier == record else code()
 
 
 def score_languages(
@@ -108,6 +119,7 @@ def score_languages(
             "model_digest": manifest["digest"],
             "data_fingerprint": read_json(sidecar(data[language]))["fingerprint"],
         }
+        record["code"] = made_by(folder_of[language], record)
         results[language] = (record, statistics)
     for language, (record, statistics) in results.items():
         # killed between the two files, a job leaves no score rather than one beside statistics of another

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Sequence
 
+from stiltgrid.commit import code, described
 from stiltgrid.errors import StiltgridError
 
 
@@ -35,6 +36,7 @@ def run_main(main: Callable[[Sequence[str] | None], None], *, announce: bool = T
     )
     if announce and not {"-h", "--help"} & set(sys.argv):
         logging.info("by hand: %s", shlex.join(["python", *sys.argv]))
+        logging.info("code: %s", described(code()))
     try:
         main(None)
     except StiltgridError as error:

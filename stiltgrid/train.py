@@ -14,6 +14,7 @@ from typing import Any
 
 from stiltgrid import storage
 from stiltgrid.artifacts import digest, file_sha256, read_json, write_json
+from stiltgrid.commit import code
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import sidecar
 from stiltgrid.exhaustion import FULL, explain_full_disk, explain_memory
@@ -216,7 +217,8 @@ def _finish(
     Until the manifest is written, `training/` stays as it was: whoever is killed here can be run again.
     """
     source = Path(result["weights"])
-    rest = {key: value for key, value in result.items() if key not in ("weights", "precision")}
+    measured = {key: result[key] for key in ("precision", "energy_joules", "device")}
+    rest = {key: value for key, value in result.items() if key not in ("weights", *measured)}
     weights = {
         str(path.relative_to(source)): {"sha256": file_sha256(path), "bytes": path.stat().st_size}
         for path in sorted(source.rglob("*"))
@@ -236,7 +238,8 @@ def _finish(
         "recipe_hash": recipe_hash,
         "weights": weights,
         "digest": digest([recipe_hash, {name: record["sha256"] for name, record in weights.items()}]),
-        "execution": {**execution, "precision": result["precision"]},
+        "execution": {**execution, **measured},
+        "code": code(),
         **rest,
     }
     replaces = read_json(out / "training" / "identity.json")["replaces"]

@@ -12,6 +12,7 @@ from stiltgrid.config import expanded, parse
 from stiltgrid.errors import StiltgridError, nearest
 from stiltgrid.examples import sidecar
 from stiltgrid.grid import Arm, Cell, DataFile, Grid, Paths, Run, parent_manifest
+from stiltgrid.paper import contents
 from stiltgrid.readers.archive import contents_of, is_archive, manifest_of, plain, unpacked_folder
 from stiltgrid.readers.files import source_paths
 from stiltgrid.recipes import data_recipe, prediction_recipe, pretrained_recipe, scoring_recipe, training_recipe
@@ -322,8 +323,7 @@ class Wiring:
     @cached_property
     def running(self) -> tuple[str, ...]:
         """The targets of which at least one run is not excluded."""
-        found = {run.target for run in self.grid.runs}
-        return tuple(target for target in self.grid.config.targets if target in found)
+        return contents.running(self.grid)
 
     @cached_property
     def _scores_of(self) -> dict[str, list[str]]:
@@ -358,13 +358,35 @@ class Wiring:
 
     def table_files(self) -> list[str]:
         """Every table in every format."""
-        targets = (f"languages_{target}" for target in self.running)
-        arms = self.grid.arm_tasks.values()
-        unseen = any(set(self.grid.languages(t)) - {row.source_language} for t, row in self.grid.config.targets.items())
-        gains = unseen and any(arms) and not all(arms)
-        stems = ["main", *(["answer_table"] if gains else []), "seeds", "diagnostics", *targets]
-        tables = [f"{stem}.{form}" for stem in stems for form in ("md", "csv", "tex")]
-        return [f"{self.paths.tables}/{name}" for name in (*tables, "answer.md", "numbers.tex", "contrasts.csv")]
+        return contents.table_files(self.grid)
+
+    def figure_files(self) -> list[str]:
+        """Every figure in every format."""
+        return contents.figure_files(self.grid)
+
+    def runs_digest(self) -> str:
+        """A hash of which runs there are, and which languages are predicted with each."""
+        languages = {target: self.grid.languages(target) for target in self.grid.config.targets}
+        return digest([self.grid.arms, self.grid.runs, languages])
+
+    def all_manifests(self) -> list[str]:
+        """Every checkpoint's manifest."""
+        arms = [self.paths.arm(arm) for arm in self.grid.arms]
+        return [*arms, *(self.paths.checkpoint(run) for run in self.grid.runs)]
+
+    def table_pages(self) -> dict[str, str]:
+        """Every table as a page of the report, by its name."""
+        names = [Path(path).stem for path in self.table_files() if path.endswith(".tex") and "numbers" not in path]
+        return {name: f"{self.paths.report}/tables/{name}.html" for name in names}
+
+    def figures_shown(self) -> dict[str, str]:
+        """Every figure as the report shows it, by its name."""
+        return {Path(path).stem: path for path in self.figure_files() if path.endswith(".svg")}
+
+    def report_files(self) -> list[str]:
+        """Every page of the report."""
+        pages = [f"{self.paths.report}/{name}" for name in ("reproducibility.md", "data_card.md")]
+        return [self.paths.explorer, *self.table_pages().values(), *pages]
 
     @staticmethod
     def rule_name(stage: str, target: str) -> str:

@@ -28,7 +28,8 @@ from stiltgrid.paper.answer import equation, interval, p_value, sentence
 from stiltgrid.paper.findings import contrasts_csv, read_findings
 from stiltgrid.paper.numbers import numbers_tex
 from stiltgrid.paper.scores import Scores
-from stiltgrid.paper.tables import main_table, write_tables
+from stiltgrid.paper.tables import Records, main_table, write_tables
+from stiltgrid.runs import read_runs
 from stiltgrid.score_languages import statistics_file
 from stiltgrid.wiring import Wiring
 
@@ -80,11 +81,12 @@ def answered(**changes) -> Grid:
 
 
 def run(grid: Grid, *, partial: bool = False) -> None:
-    """Run collect, bootstrap, contrasts and tables, as the rules do."""
+    """Run collect, bootstrap, contrasts, runs and tables, as the rules do."""
     scores = ("--scores", grid.paths.scores) if partial else ()
     script("collect", "--config", "config.yaml", *(["--partial"] if partial else []))
     script("bootstrap", "--config", "config.yaml", *scores)
     script("contrasts", "--config", "config.yaml")
+    script("runs", "--config", "config.yaml")
     script("tables", "--config", "config.yaml")
 
 
@@ -101,6 +103,10 @@ def drop(grid: Grid, cell: Cell) -> None:
 
 def findings_of(grid: Grid):
     return read_findings(grid, Path(grid.paths.contrasts).parent)
+
+
+def records_of(grid: Grid) -> Records:
+    return Records(read_runs(grid.paths.runs, "runs"), read_runs(grid.paths.training, "training"))
 
 
 def edit_config(raw) -> Grid:
@@ -121,7 +127,11 @@ def test_golden_bytes(folder, state):
         drop(grid, Cell("large", "mnli", "xnli", "fr", 2))
         run(grid, partial=True)
     written = sorted(Path(grid.paths.tables).iterdir())
-    assert {str(p) for p in written} == {*Wiring(grid).table_files(), f"{grid.paths.tables}/README.md"}
+    assert {str(p) for p in written} == {
+        *Wiring(grid).table_files(),
+        f"{grid.paths.tables}/README.md",
+        f"{grid.paths.tables}/manifest.json",
+    }
     for path in written:
         if path.stem.split("_")[0] not in ("main", "answer", "numbers", "contrasts", "README"):
             continue  # tests/test_tables.py
@@ -331,9 +341,9 @@ def test_the_csv_of_contrasts_has_a_row_a_comparison_and_no_nan(folder):
 
 def test_rows_in_any_order_give_the_same_tables(folder):
     grid = answered()
-    before = {p.name: p.read_bytes() for p in Path(grid.paths.tables).iterdir()}
+    before = {p.name: p.read_bytes() for p in Path(grid.paths.tables).iterdir() if p.name != "manifest.json"}
     frame = read_scores(grid.paths.scores).sample(frac=1, random_state=2)
-    write_tables(grid, frame, "again", findings_of(grid))
+    write_tables(grid, frame, "again", findings_of(grid), records_of(grid))
     assert {p.name: p.read_bytes() for p in Path("again").iterdir()} == before
 
 

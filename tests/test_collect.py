@@ -6,12 +6,14 @@ import pytest
 
 from stiltgrid.artifacts import digest, read_json, write_json
 from stiltgrid.collect import COLUMNS, collect, comparability, read_scores, write_scores
+from stiltgrid.comparability import column_of
 from stiltgrid.config import validate
 from stiltgrid.diagnostics import DIAGNOSTICS
 from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import Arm, Cell, Grid, Run, folder
 from stiltgrid.predictions import Prediction, write_predictions
 from stiltgrid.recipes import training_recipe
+from stiltgrid.store import prediction_key
 
 SMALL = {
     "grid": "toy",
@@ -52,6 +54,15 @@ class Files:
     def __init__(self, grid: Grid) -> None:
         self.grid, self.paths = grid, grid.paths
 
+    @staticmethod
+    def fingerprint(cell: Cell) -> str:
+        return digest([cell.target, cell.language])
+
+    def key(self, cell: Cell) -> str:
+        decoding = self.grid.decoding(cell.target, cell.model)
+        name = self.grid.tasks[cell.target].name
+        return prediction_key(digest(cell.run), self.fingerprint(cell), name, cell.language, decoding)
+
     def pretrained(self, model: str, **more) -> None:
         write_json(self.paths.pretrained(model), {"schema_version": 1, "digest": digest(model), **more})
 
@@ -62,7 +73,7 @@ class Files:
         write_json(self.paths.checkpoint(run), {"schema_version": 1, "digest": digest(run), **more})
 
     def prediction(self, cell: Cell, **more) -> None:
-        about = {"key": digest(cell), "model_digest": digest(cell.run), **more}
+        about = {"key": self.key(cell), "model_digest": digest(cell.run), **more}
         write_predictions(self.paths.prediction(cell), [Prediction(id="0", label="x")], about)
 
     def score(self, cell: Cell, /, *values: float, **more) -> None:
@@ -78,10 +89,10 @@ class Files:
             "n": 100,
             "examples": 10,
             "unit": "example",
-            "prediction_key": digest(cell),
+            "prediction_key": self.key(cell),
             "recipe_hash": digest(recipe),
             "model_digest": digest(cell.run),
-            "data_fingerprint": digest([cell.target, cell.language]),
+            "data_fingerprint": self.fingerprint(cell),
             "comparability": comparability(recipe),
             "diagnostics": dict.fromkeys(DIAGNOSTICS, None) | {"truncated": 2.5 * (cell.language == "de")},
         }
@@ -197,6 +208,83 @@ def test_cells_that_must_agree_and_do_not_are_both_named(grid, key, what, other)
     assert "small/qqp/xnli/seed2/en" in str(error.value)
 
 
+def trained(grid, run: Run, **changes) -> dict:
+    """A checkpoint's manifest with recipe and identity, some of them changed."""
+    recipe = training_recipe(grid, *run)
+    rows = {grid.tasks[run.target].name: {"train": ["a" * 64], "dev": ["b" * 64]}}
+    parent = digest(Arm(run.model, run.intermediate, run.seed) if run.intermediate != "none" else run.model)
+    return {"recipe": recipe, "identity": {"data": rows, "pretrained": digest(run.model), "parent": parent}, **changes}
+
+
+@pytest.fixture
+def recorded(grid):
+    """A finished grid whose manifests name recipes, rows and what they start from."""
+    files = Files(grid)
+    files.everything()
+    for run in grid.runs:
+        files.checkpoint(run, **trained(grid, run))
+    for arm in grid.arms:
+        recipe = training_recipe(grid, arm.model, arm.intermediate, None, arm.seed)
+        files.arm(arm, recipe=recipe, identity={"data": {"t": {"train": ["c" * 64]}}, "pretrained": digest(arm.model)})
+    return files
+
+
+def test_columns_arms_and_intermediates_that_agree_are_collected(grid, recorded):
+    assert set(collect(grid, partial=False).status) == {"done", "excluded"}
+
+
+def test_models_of_a_column_share_formulation_and_training_rows(grid, recorded, monkeypatch):
+    run = Run("large", "none", "xnli", 1)
+    other = {"xglue/xnli": {"train": ["d" * 64], "dev": ["b" * 64]}}
+    identity = trained(grid, run)["identity"] | {"data": other}
+    recorded.checkpoint(run, **trained(grid, run, identity=identity))
+    with pytest.raises(StiltgridError, match="same training data") as error:
+        collect(grid, partial=True)
+    assert "small/none/xnli/seed1/de and large/none/xnli/seed1/de differ" in str(error.value)
+    # the config's own recipe is compared elsewhere; here the recorded ones are, with each other
+    monkeypatch.setattr("stiltgrid.status.training_recipe", lambda grid, *run: read_recipe(grid, *run))
+    recipe = training_recipe(grid, *run)
+    recipe = {**recipe, "formulation": {**recipe["formulation"], "version": 0}}
+    recorded.checkpoint(run, **trained(grid, run, recipe=recipe))
+    with pytest.raises(StiltgridError, match="task and formulation") as error:
+        collect(grid, partial=True)
+    assert "small/none/xnli/seed1/de and large/none/xnli/seed1/de differ" in str(error.value)
+    assert "formulation.version was 1, the other has 0; retrain" in str(error.value)
+
+
+def read_recipe(grid, model, arm, target, seed):
+    path = (
+        grid.paths.arm(Arm(model, arm, seed))
+        if target is None
+        else grid.paths.checkpoint(Run(model, arm, target, seed))
+    )
+    return read_json(path)["recipe"]
+
+
+def test_all_targets_of_an_arm_rest_on_one_intermediate_and_one_model(grid, recorded):
+    run = Run("small", "mnli", "pos", 2)
+    identity = trained(grid, run)["identity"]
+    recorded.checkpoint(run, **trained(grid, run, identity={**identity, "pretrained": "e" * 64}))
+    with pytest.raises(StiltgridError, match=r"pretrained weights.*small/none/xnli/seed1/de.*small/mnli/pos/seed2/de"):
+        collect(grid, partial=True)
+    recorded.checkpoint(run, **trained(grid, run))
+    arm = Arm("large", "qqp", 1)
+    recipe = training_recipe(grid, *arm[:2], None, 1)
+    recorded.arm(arm, recipe=recipe, identity={"data": {"t": {"train": ["9" * 64]}}})
+    with pytest.raises(StiltgridError, match="intermediate training data") as error:
+        collect(grid, partial=True)
+    assert "small/qqp/xnli/seed1/de and large/qqp/xnli/seed1/de differ" in str(error.value)
+
+
+def test_a_score_of_predictions_of_another_version_or_decoding_is_refused(grid):
+    files, cell = Files(grid), first_cell(grid)
+    files.done(cell, 50.0)
+    files.prediction(cell, key="f" * 64)
+    files.score(cell, 50.0, prediction_key="f" * 64)
+    with pytest.raises(StiltgridError, match=r"none/xnli/seed1/en\.json: rests on predictions with key ffff"):
+        collect(grid, partial=True)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -230,6 +318,17 @@ def test_comparability_ignores_the_seed_and_nothing_else(grid):
     assert comparability(one) == comparability(two)
     other = {**one, "training": {**one["training"], "learning_rate": 1.0}}
     assert comparability(one) != comparability(other)
+
+
+def test_models_of_two_families_are_one_column(grid):
+    arms = {"none": {}, "both": {"tasks": ["mnli", "anli"]}}
+    models = {"encoder": {"source": "demo:base", "family": "heads"}, "mt5": {"source": "demo:base"}}
+    mixed = small_grid(models=models, intermediates=arms)
+    encoder, mt5 = (training_recipe(mixed, model, "both", None, 1) for model in models)
+    assert encoder["formulation"] != mt5["formulation"]  # a shared head is a matter of encoders alone
+    assert column_of(encoder) == column_of(mt5)
+    other = {**mt5, "formulation": {**mt5["formulation"], "version": 0}}
+    assert column_of(other) != column_of(mt5)
 
 
 def test_a_metric_without_a_value_is_nan(grid):

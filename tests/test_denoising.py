@@ -1,6 +1,10 @@
 """Restoring text: how it is corrupted, drawn, and laid between the steps of a task."""
 
+import json
+import os
+import subprocess
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from stiltgrid.denoiser import add_denoiser
 from stiltgrid.errors import StiltgridError
 from stiltgrid.formulations import formulation
 from stiltgrid.formulations.features import Setup
+from stiltgrid.launch import command
 from stiltgrid.models import load_heads
 from stiltgrid.pretrained import describe
 from stiltgrid.tasks.registry import task
@@ -304,3 +309,39 @@ def test_the_pretrained_head_is_used_where_there_is_one(world, tmp_path, style):
     save_file(state, tmp_path / "b" / "model.safetensors", {"format": "pt"})
     with pytest.raises(StiltgridError, match=r"a head without .*bias"):
         add_denoiser(model, tmp_path / "b")
+
+
+SCRIPT = """
+import json, sys
+from stiltgrid.train import run
+call = json.load(open(sys.argv[1]))
+run(call["recipe"], call["data"], call["pretrained"], call["pretrained"], call["out"], call["execution"])
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_denoise_and_move_embeddings_as_one_does(world, tmp_path):
+    """In a task's step nothing reaches the denoising head, in a denoising step nothing the task's: no rank waits."""
+    folder, data, text = world
+    recipe = tiny.recipe("heads", [NLI], max_steps=4, dropout=0.0)
+    recipe["denoising"] = {"version": 1, "rate": 0.5, "languages": ["de", "sw"], "alpha": 0.5}
+    recipe["robust"] = {"kind": "adversarial", "epsilon": 0.5, "steps": 2, "step_size": None}
+    chosen = data | {"denoising": {"train": text}}
+    run(recipe, chosen, folder / "heads", folder / "heads", tmp_path / "one", SINGLE)
+    execution = {"strategy": "ddp", "devices": 2, "threads": 1}
+    call = {"recipe": recipe, "data": chosen, "pretrained": str(folder / "heads"), "out": str(tmp_path / "two")}
+    write_json(tmp_path / "call.json", call | {"execution": execution})
+    (tmp_path / "script.py").write_text(SCRIPT)
+    started = command([str(tmp_path / "script.py"), str(tmp_path / "call.json")], execution)
+    path = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(started, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (
+        [
+            json.loads(line)["loss"]
+            for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+            if "loss" in line
+        ]
+        for name in ("one", "two")
+    )
+    assert len(one) == 8 and two == pytest.approx(one, rel=1e-3)

@@ -240,7 +240,8 @@ def test_dev_scores_of_real_rows_are_those_of_the_official_rules(world, real_dat
     for place, real in files.items():
         (tmp_path / place).symlink_to(real_data / "data" / real)
     examples, _ = read_source(row, layout, tmp_path, "train", "en")
-    train, dev = examples[:8], examples[-10:]
+    # writing answers of 64 pieces is slow
+    train, dev = examples[:8], examples[-4 if row.no_answer else -10 :]
     data = tiny.write_data(tmp_path, row.name, train, dev)
     made = recipe(family, [row.name], max_steps=2, max_input_length=120, batch_size=4)
     manifest = run(made, data, folder / family, folder / family, tmp_path / "out", SINGLE)

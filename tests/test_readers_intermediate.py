@@ -1,6 +1,8 @@
 """The intermediate tasks' readers: rows with named columns, choices, questions without an answer, tagged lines."""
 
+import importlib.util
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,6 +12,8 @@ from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example, fingerprint, read_examples, write_examples
 from stiltgrid.readers import read_source, source_paths
 from stiltgrid.tasks.registry import task
+
+SCRIPT = Path(__file__).parents[1] / "workflow" / "scripts" / "data.py"
 
 
 def parquet(path, **columns):
@@ -70,6 +74,27 @@ def test_pairs_without_a_gold_label_are_left_out_and_counted(tmp_path):
     examples, about = read("snli", "original", tmp_path)
     assert [e.label for e in examples] == ["neutral"]
     assert about["dropped"] == {"label '-' (no gold label)": 1}
+
+
+def test_the_data_job_prints_and_records_what_it_leaves_out(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    parquet(tmp_path / "snli/plain_text/train-0.parquet", **PAIRS, label=[-1, 1])
+    config = {
+        "grid": "g",
+        "sources": {"intermediate/snli": {"path": "snli", "layout": "hub"}},
+        "models": {"tiny": {"source": "demo:base"}},
+        "intermediates": {"none": {}, "snli": {"tasks": ["snli"]}},
+        "targets": {"xnli": {"task": "xglue/xnli"}},
+    }
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    spec = importlib.util.spec_from_file_location("data_job", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with caplog.at_level("INFO"):
+        module.main(["--config", "config.yaml", "--task", "intermediate/snli", "--split", "train", "--language", "en"])
+    assert "1 rows left out: label '-1' (no gold label)" in caplog.text
+    record = json.loads((tmp_path / "results/g/data/intermediate/snli/train.en.json").read_text())
+    assert record["dropped"] == {"label '-1' (no gold label)": 1} and record["examples"] == 1
 
 
 def test_three_rounds_are_one_split(tmp_path):

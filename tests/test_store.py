@@ -1,4 +1,5 @@
 import os
+from types import SimpleNamespace
 
 import pytest
 from test_collect import small_grid
@@ -8,7 +9,7 @@ from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example, fingerprint, read_examples, write_examples
 from stiltgrid.exhaustion import OutOfMemoryError
 from stiltgrid.predict_languages import predict_languages
-from stiltgrid.predictions import Prediction, check_alignment, read_predictions
+from stiltgrid.predictions import Prediction, check_alignment, read_metadata, read_predictions
 from stiltgrid.recipes import prediction_recipe, training_recipe
 from stiltgrid.store import Store, prediction_key
 from stiltgrid.tasks.registry import Decoding, task
@@ -61,6 +62,14 @@ def test_fresh_run_loads_once_and_computes_every_language(job):
     job.run()
     assert (job.loads, job.computed) == (1, ["en", "de", "fr"])
     assert all(read_predictions(job.output(x)) for x in job.languages)
+
+
+def test_each_language_says_what_energy_it_took(job):
+    job.run()
+    assert read_metadata(job.output("en"))["energy_joules"] is None
+    job.output("de").unlink()
+    job.run(recompute=frozenset({"de"}), meter=lambda: SimpleNamespace(joules=lambda: 12.5))
+    assert read_metadata(job.output("de"))["energy_joules"] == 12.5
 
 
 def test_deleted_output_is_linked_again_without_a_load(job):

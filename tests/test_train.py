@@ -399,8 +399,16 @@ def test_measured_seconds_are_the_sum_over_the_processes_of_a_run(world, tmp_pat
         "checkpoint": 40.0,
         "total": 2440.0,
     }
+    # as a GPU's counter would have it; this process has none, so the whole is not known
+    assert record["state"]["energy_joules"] is None
+    record["state"]["energy_joules"] = 5000.0
     write_json(marker, record)
-    seconds = train(world, tmp_path / "run", **call)["seconds"]
+    with monkeypatch.context() as patch:
+        patch.setattr("stiltgrid.energy.Meter._counters", lambda meter: 1.0)
+        manifest = train(world, tmp_path / "run", **call)
+    assert manifest["execution"]["energy_joules"] == 5000.0
+    assert manifest["execution"]["device"] == "cpu"
+    seconds = manifest["seconds"]
     for part, before in record["state"]["seconds"].items():
         assert before <= seconds[part] < before + 30
     assert seconds["total"] == pytest.approx(sum(seconds.values()) - seconds["total"], abs=0.1)

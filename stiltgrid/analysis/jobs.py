@@ -17,6 +17,7 @@ from stiltgrid.analysis.replicates import Replicates, read_replicates, replicate
 from stiltgrid.analysis.resampling import REPLICATES
 from stiltgrid.analysis.results import COLUMNS, SCHEMA_VERSION, analyse
 from stiltgrid.artifacts import canonical_json, replacing, write_json
+from stiltgrid.commit import code
 from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import Cell, Grid
 from stiltgrid.score_languages import statistics_file
@@ -100,7 +101,7 @@ def write_contrasts(path: Path | str, table: "pd.DataFrame") -> None:
     import pyarrow.parquet as pq
 
     found = pa.Table.from_pandas(table.astype(COLUMNS), preserve_index=False)
-    about = canonical_json({"schema_version": SCHEMA_VERSION, "kind": "contrasts"})
+    about = canonical_json({"schema_version": SCHEMA_VERSION, "kind": "contrasts", "code": code()})
     found = found.replace_schema_metadata({**(found.schema.metadata or {}), b"stiltgrid": about.encode()})
     with replacing(path) as temporary:
         pq.write_table(found, temporary, compression="zstd")

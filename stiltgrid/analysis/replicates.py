@@ -27,6 +27,7 @@ from stiltgrid.analysis.clusters import (
 )
 from stiltgrid.analysis.resampling import REPLICATES, draws, seed
 from stiltgrid.artifacts import replacing
+from stiltgrid.commit import code
 from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import Cell
 from stiltgrid.metrics import METRICS, Metric
@@ -203,6 +204,7 @@ def replicate(
 def write_replicates(path: Path | str, found: Replicates) -> None:
     """Write replicates as an npz file, atomically."""
     about = {"schema_version": SCHEMA_VERSION, "target": found.target, "metrics": found.metrics, "cells": found.cells}
+    about["code"] = code()
     with replacing(path) as temporary, Path(temporary).open("wb") as handle:
         np.savez(
             handle,

@@ -12,12 +12,6 @@ UNMEASURED = {"borrowed": "b", "none": "n"}
 """Status of the seed variance -> footnote sign."""
 
 
-def has_answer_table(findings: Findings) -> bool:
-    """Whether the grid has a gain to show: a baseline, another arm, a language that is not trained on."""
-    d = findings.declaration
-    return d.baseline is not None and bool(d.arms) and any(d.zero_shot.values())
-
-
 def _value(found: Finding | None) -> Cell:
     if found is None:
         return Cell(None, DASH)

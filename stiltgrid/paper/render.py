@@ -1,7 +1,8 @@
 r"""A table as Markdown, CSV and LaTeX; all three hold the same cells.
 
-LaTeX needs `\usepackage{booktabs}` and, for shaded cells, `\usepackage[table]{xcolor}`; numbers of a column have the
-same decimals and are right-aligned, so that they line up without siunitx.
+LaTeX needs `\usepackage{booktabs}`, for shaded cells `\usepackage[table]{xcolor}`, for rotated tables
+`\usepackage{rotating}`; numbers of a column have the same decimals and are right-aligned, so that they line up without
+siunitx.
 """
 
 import csv
@@ -10,6 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stiltgrid.paper.cells import DASH, MINUS, Cell
+from stiltgrid.paper.latex_pages import Page, pages
+
+MANY = 6
+"""Floats of one table above which each is given out at once: LaTeX holds 18 that have no page yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,30 +167,52 @@ def _latex_cell(cell: Cell) -> str:
 
 
 def latex(table: Table) -> str:
-    """Return the table as a LaTeX `table*` with caption and label."""
-    wide = len(table.columns) + 1
+    """Return the table as a LaTeX `table*` with caption and label; what is too large for one is cut (`latex_pages`)."""
     shaded = any(c.shade for panel in table.panels for row in panel.rows for c in row.cells)
-    spec = "l" + "".join((r"@{\hspace{1.5em}}" if c.apart else "") + "r" for c in table.columns)
+    floats = pages(table)
+    packages = [r"\usepackage{booktabs}", *([r"\usepackage[table]{xcolor}"] if shaded else [])]
+    packages += [r"\usepackage{rotating}"] if any(page.rotated for page in floats) else []
+    lines = [f"% needs {' '.join(packages)}"]
+    for number, page in enumerate(floats):
+        if number and len(floats) > MANY:
+            lines.append(r"\clearpage")
+        lines += _float(table, page, number, last=number == len(floats) - 1)
+    return "\n".join(lines) + "\n"
+
+
+def _float(table: Table, page: Page, number: int, *, last: bool) -> list[str]:
+    """Return the lines of one float; the first has the caption, the last the notes."""
+    environment = "sidewaystable*" if page.rotated else "table*"
+    columns = [table.columns[k] for k in page.columns]
+    spec = "l" + "".join((r"@{\hspace{1.5em}}" if c.apart else "") + "r" for c in columns)
+    title = latex_text(table.title)
     lines = [
-        r"% needs \usepackage{booktabs}" + (r" \usepackage[table]{xcolor}" if shaded else ""),
-        r"\begin{table*}[t]",
-        r"\centering\small",
+        rf"\begin{{{environment}}}" + ("" if page.rotated else "[t]"),
+        rf"\centering\{page.size}",
         r"\setlength{\tabcolsep}{4pt}",
-        rf"\caption{{\textbf{{{latex_text(table.title)}.}} {latex_text(table.caption)}}}",
-        rf"\label{{tab:{table.name.replace('_', '-')}}}",
+    ]
+    if number:
+        # the number of the first part again
+        lines += [r"\addtocounter{table}{-1}", rf"\caption{{\textbf{{{title}}} (continued).}}"]
+    else:
+        lines.append(rf"\caption{{\textbf{{{title}.}} {latex_text(table.caption)}}}")
+        lines.append(rf"\label{{tab:{table.name.replace('_', '-')}}}")
+    lines += [
         rf"\begin{{tabular}}{{{spec}}}",
         r"\toprule",
-        " & ".join(["", *(latex_text(c.title) for c in table.columns)]).strip() + r" \\",
+        " & ".join(["", *(latex_text(c.title) for c in columns)]).strip() + r" \\",
     ]
-    if any(c.subtitle for c in table.columns):
-        small = [rf"{{\scriptsize {latex_text(c.subtitle)}}}" if c.subtitle else "" for c in table.columns]
+    if any(c.subtitle for c in columns):
+        small = [rf"{{\scriptsize {latex_text(c.subtitle)}}}" if c.subtitle else "" for c in columns]
         lines.append(" & ".join(["", *small]).strip() + r" \\")
-    for panel in table.panels:
+    for panel in page.panels:
         lines.append(r"\midrule")
-        lines.append(rf"\multicolumn{{{wide}}}{{l}}{{\emph{{{latex_text(panel.title)}}}}} \\")
-        lines += [" & ".join([latex_text(r.title), *map(_latex_cell, r.cells)]) + r" \\" for r in panel.rows]
+        lines.append(rf"\multicolumn{{{len(columns) + 1}}}{{l}}{{\emph{{{latex_text(panel.title)}}}}} \\")
+        for row in panel.rows:
+            cells = (_latex_cell(row.cells[k]) for k in page.columns)
+            lines.append(" & ".join([latex_text(row.title), *cells]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
-    if table.notes:
+    if table.notes and last:
         notes = "\\par\n".join(map(latex_text, table.notes))
         lines += [
             r"\par\smallskip",
@@ -193,8 +220,7 @@ def latex(table: Table) -> str:
             notes,
             r"\end{minipage}",
         ]
-    lines.append(r"\end{table*}")
-    return "\n".join(lines) + "\n"
+    return [*lines, rf"\end{{{environment}}}"]
 
 
 RENDERERS = {".md": markdown, ".csv": comma_separated, ".tex": latex}

@@ -8,17 +8,21 @@ daggers are read from what `stiltgrid.analysis` found.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from stiltgrid.artifacts import write_text
 from stiltgrid.grid import Grid
 from stiltgrid.paper.answer import answer_page
-from stiltgrid.paper.answer_table import answer_table, has_answer_table
+from stiltgrid.paper.answer_table import answer_table
 from stiltgrid.paper.averages import deviation
 from stiltgrid.paper.cells import Cell, cell, number
+from stiltgrid.paper.contents import table_names
+from stiltgrid.paper.costs import costs_table
 from stiltgrid.paper.diagnostics import diagnostics_table
 from stiltgrid.paper.findings import Findings, contrasts_csv
+from stiltgrid.paper.intermediate_scores import intermediate_table
 from stiltgrid.paper.main_table import bold, main_table, without_source
 from stiltgrid.paper.notes import (
     arm_title,
@@ -30,6 +34,8 @@ from stiltgrid.paper.notes import (
     target_title,
 )
 from stiltgrid.paper.numbers import numbers_tex
+from stiltgrid.paper.official import official_table
+from stiltgrid.paper.published import published_table
 from stiltgrid.paper.render import RENDERERS, Column, Panel, Row, Table, markdown_text
 from stiltgrid.paper.scores import Scores
 
@@ -106,26 +112,39 @@ OTHERS: dict[str, tuple[str, Callable[[Findings], str]]] = {
 """File of what the analysis found -> what it is, and its renderer."""
 
 
-def tables(grid: Grid, frame: "pd.DataFrame", findings: Findings | None = None) -> Iterator[Table]:
-    """Yield every table of a grid.
+class Records(NamedTuple):
+    """What the training runs cost and how they went: the two tables of `stiltgrid.runs`."""
 
-    That is main, answer (where there are gains), one a target by language (unless wholly excluded), seeds, diagnostics.
+    runs: "pd.DataFrame"
+    training: "pd.DataFrame"
+
+
+def tables(
+    grid: Grid, frame: "pd.DataFrame", findings: Findings | None = None, records: Records | None = None
+) -> Iterator[Table]:
+    """Yield every table of a grid, those of `contents.table_names`.
 
     Args:
         grid: the expanded config.
         frame: the tidy score table.
         findings: what the analysis found; None: no answer table, and no daggers.
+        records: of the training runs; None: no table of costs or of intermediate tasks.
     """
     scores = Scores(grid, frame)
-    yield main_table(scores, findings)
-    if findings is not None and has_answer_table(findings):
-        yield answer_table(findings)
-    running = {run.target for run in grid.runs}
-    for target in grid.config.targets:
-        if target in running:
-            yield language_table(scores, target)
-    yield seed_table(scores)
-    yield diagnostics_table(grid, frame)
+    built: dict[str, Callable[[], Table]] = {
+        "main": lambda: main_table(scores, findings),
+        "official": lambda: official_table(scores),
+        "published": lambda: published_table(scores, frame),
+        "seeds": lambda: seed_table(scores),
+        "diagnostics": lambda: diagnostics_table(grid, frame),
+    }
+    built |= {f"languages_{t}": partial(language_table, scores, t) for t in grid.config.targets}
+    if findings is not None:
+        built["answer_table"] = lambda: answer_table(findings)
+    if records is not None:
+        built["costs"] = lambda: costs_table(grid, records.runs)
+        built["intermediates"] = lambda: intermediate_table(grid, *records)
+    yield from (built[name]() for name in table_names(grid) if name in built)
 
 
 def index(grid: Grid, built: Iterable[Table], counts: Mapping[str, int], others: Mapping[str, str]) -> str:
@@ -143,7 +162,13 @@ def index(grid: Grid, built: Iterable[Table], counts: Mapping[str, int], others:
     return "\n".join(lines) + "\n"
 
 
-def write_tables(grid: Grid, frame: "pd.DataFrame", folder: Path | str, findings: Findings | None = None) -> list[Path]:
+def write_tables(
+    grid: Grid,
+    frame: "pd.DataFrame",
+    folder: Path | str,
+    findings: Findings | None = None,
+    records: Records | None = None,
+) -> list[Path]:
     """Write every table as Markdown, CSV and LaTeX, what the analysis says beside, and `README.md`, which links them.
 
     Equal input gives equal bytes, whatever the order of the frame's rows; each file is written atomically.
@@ -153,6 +178,7 @@ def write_tables(grid: Grid, frame: "pd.DataFrame", folder: Path | str, findings
         frame: the tidy score table.
         folder: where the tables go, in use `results/<grid>/tables`.
         findings: what the analysis found; None: tables of means alone.
+        records: of the training runs; None: no table of costs or of intermediate tasks.
 
     Returns:
         The files, the index last.
@@ -161,7 +187,7 @@ def write_tables(grid: Grid, frame: "pd.DataFrame", folder: Path | str, findings
         StiltgridError: if the frame does not belong to the grid, or the findings to the frame.
     """
     folder, paths = Path(folder), []
-    built = list(tables(grid, frame, findings))
+    built = list(tables(grid, frame, findings, records))
     for table in built:
         for suffix, render in RENDERERS.items():
             paths.append(folder / f"{table.name}{suffix}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stiltgrid.artifacts import file_sha256, read_json, write_json, write_text
+from stiltgrid.commit import code
 from stiltgrid.errors import StiltgridError, nearest
 from stiltgrid.evaluated import evaluated_manifest
 from stiltgrid.examples import read_examples, sidecar
@@ -135,7 +136,7 @@ def export(grid: Grid, model: str, intermediate: str, seed: int) -> dict[str, An
             f"{below}: {len(faults)} faults, so no submission is written:\n  " + "\n  ".join(faults) + "\n"
             "snakemake makes what is missing; `snakemake status` shows the rest"
         )
-    record = _record(grid, Arm(model, intermediate, seed), lacking_rows)
+    record = _record(grid, Arm(model, intermediate, seed), lacking_rows) | {"code": code()}
     for row in leaderboard(suite(grid))[1].values():
         for old in below.glob(belongs(row, grid.config.submission.split)):
             if old.relative_to(below).as_posix() not in parts:

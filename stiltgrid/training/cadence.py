@@ -101,8 +101,10 @@ class Cadence(TrainerCallback):
         started = time.perf_counter()
         self.trainer.wait()
         training = self.plan.out / "training"
+        energy = self.plan.energy()
         if args.process_index == 0:
             known = {"history": self.plan.history, "seconds": self.plan.spent(), "owed": self.plan.owed}
+            known["energy_joules"] = energy
             checkpoints.mark(training / f"checkpoint-{state.global_step}", known)
             best = checkpoints.best_of(self.plan.history)
             needed = checkpoints.needed_best(training, best and best["step"])

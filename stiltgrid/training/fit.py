@@ -20,6 +20,7 @@ from stiltgrid import adapters
 from stiltgrid.artifacts import read_json, write_json
 from stiltgrid.collapse import collapse
 from stiltgrid.denoiser import add_denoiser
+from stiltgrid.energy import Meter, device_name
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example, read_examples
 from stiltgrid.formulations import check_trained, formulation
@@ -201,7 +202,8 @@ def fit(
 
     Returns:
         `weights` (a folder below `out/training`), `labels` (of tasks whose training data have them), `dev`,
-        `collapsed`, `counts`, `seconds`, `versions`, `precision`.
+        `collapsed`, `counts`, `seconds`, `versions`, and for the manifest's `execution` `precision`, `energy_joules`
+        (None: not measured), `device`.
 
     Raises:
         StiltgridError: as `stiltgrid.train.run`.
@@ -289,6 +291,8 @@ def fit(
     trainer = GridTrainer(plan, model=model, args=arguments, optimizer_cls_and_kwargs=optimizer)
     torch.manual_seed(rank_seed(seed, rank))
     plan.begin(time.perf_counter() - began, resume[1]["seconds"] if resume else {})
+    # a checkpoint without the key is of a version that did not measure
+    plan.meter = Meter((resume[1].get("energy_joules") if resume else 0.0) if rank == 0 else 0.0)
     reached = checkpoints.step_of(resume[0]) if resume else 0
     # a run that patience ended may have been killed before it was finished
     if not checkpoints.exhausted(plan.history, training):
@@ -316,6 +320,8 @@ def fit(
     return ({"labels": found} if found else {}) | {
         "weights": str(final),
         "precision": precision,
+        "energy_joules": plan.energy(),
+        "device": device_name(),
         "dev": chosen["scores"],
         "collapsed": collapse(rows, dev, chosen["scores"], chosen["answers"]),
         "counts": {

@@ -25,6 +25,7 @@ from transformers import PrinterCallback, Trainer
 
 from stiltgrid import adapters, sharded
 from stiltgrid.collapse import answers as different_answers
+from stiltgrid.energy import Meter, together
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
 from stiltgrid.formulations.features import Setup
@@ -66,6 +67,7 @@ class Plan:
         owed: is the evaluation at the step that was reached still to be made, because a signal cut it off?
         seconds: wall time by part, of this process and of those that it resumes.
         loaded: this process's clock when training began.
+        meter: of this process's GPU, from when training began.
     """
 
     formulation: ModuleType
@@ -88,6 +90,7 @@ class Plan:
     owed: bool = False
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
     loaded: float = 0.0
+    meter: Meter | None = None
 
     def begin(self, load_seconds: float, earlier: Mapping[str, float]) -> None:
         """Start the clock of training.
@@ -105,6 +108,15 @@ class Plan:
         since = time.perf_counter() - self.loaded
         train = since - self.seconds["evaluate"] - self.seconds["checkpoint"]
         return {**self.seconds, "train": train, "total": self.seconds["load"] + since}
+
+    def energy(self) -> float | None:
+        """Return the joules of all ranks' GPUs until now, None if not measured; every rank must call it."""
+        mine = self.meter.joules() if self.meter is not None else None
+        if not dist.is_initialized() or dist.get_world_size() == 1:
+            return mine
+        parts: list[float | None] = [None] * dist.get_world_size()
+        dist.all_gather_object(parts, mine)
+        return together(parts)
 
 
 class GridTrainer(Trainer):

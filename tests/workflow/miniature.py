@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
-CHECKOUT = ["Snakefile", "rules", "workflow", "stiltgrid", "profiles", "envs"]
+CHECKOUT = ["Snakefile", "rules", "workflow", "stiltgrid", "profiles", "envs", "report"]
 
 CONFIG: dict[str, Any] = {
     "grid": "mini",
@@ -41,10 +41,13 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def with_tables(jobs: dict[str, int]) -> dict[str, int]:
+def with_tables(jobs: dict[str, int], *, report: bool = True) -> dict[str, int]:
     """Return planned jobs with what follows the scores among them: each target that is scored is resampled once."""
     scored = sum(name.startswith("score_") for name in jobs)
-    return jobs | {"collect": 1, "contrasts": 1, "build_tables": 1} | ({"bootstrap": scored} if scored else {})
+    ran = any(name.startswith(("train_", "predict_")) for name in jobs)
+    pages = {"figures": 1, "explorer": 1, "report_pages": 1} if report else {}
+    after = {"collect": 1, "contrasts": 1, "build_tables": 1, **pages} | ({"runs": 1} if ran else {})
+    return jobs | after | ({"bootstrap": scored} if scored else {})
 
 
 class Miniature:

@@ -26,9 +26,9 @@ def test_after_a_complete_run_there_is_nothing_to_do(mini):
 def test_one_deleted_prediction_is_one_predict_job_and_what_follows(mini):
     before = mini.path("predictions/tiny/mnli/xnli/seed1/de.parquet").read_bytes()
     mini.path("predictions/tiny/mnli/xnli/seed1/de.parquet").unlink()
-    expected = with_tables({"predict_xnli": 1, "score_xnli": 1})
-    assert mini.planned() == expected
-    assert mini.planned("tables") == expected | {"tables": 1}
+    jobs = {"predict_xnli": 1, "score_xnli": 1}
+    assert mini.planned() == with_tables(jobs)
+    assert mini.planned("tables") == with_tables(jobs, report=False) | {"tables": 1}
     mini.run()
     assert "2 of 2 languages in the store; computing: none" in mini.log("predict/tiny/mnli/xnli/seed1")
     assert mini.path("predictions/tiny/mnli/xnli/seed1/de.parquet").read_bytes() == before
@@ -96,11 +96,12 @@ def test_a_titles_change_makes_tables_anew_and_nothing_else(mini):
 
 def test_what_is_asked_of_the_scores_reruns_the_analysis_alone(mini):
     mini.config["analysis"] = {"alpha": 0.1}
-    assert mini.planned() == {"contrasts": 1, "build_tables": 1}
+    pages = {"build_tables": 1, "figures": 1, "explorer": 1, "report_pages": 1}
+    assert mini.planned() == {"contrasts": 1, **pages}
     mini.config["analysis"] = {"power": {"seed_sd": {"tiny": 1.0}}}
     assert mini.planned() == {}
     mini.config["analysis"] |= {"alpha": 0.1, "replicates": 200}
-    assert mini.planned() == {"bootstrap": 2, "contrasts": 1, "build_tables": 1}
+    assert mini.planned() == {"bootstrap": 2, "contrasts": 1, **pages}
     mini.run()
     assert "90 % interval" in mini.path("tables/answer_table.md").read_text(encoding="utf-8")
     assert mini.planned() == {}

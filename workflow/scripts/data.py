@@ -56,6 +56,8 @@ def main(argv: Sequence[str] | None) -> None:
     )
     for warning in about.get("warnings", ()):
         logging.warning("%s", warning)
+    for reason, count in about["dropped"].items():
+        logging.info("%d rows left out: %s", count, reason)
     if needed is not None and manifest is not None:
         found = {one["file"]: one["sha256"] for one in about["source_files"]}
         fetched.check_content(needed.repository, folder, manifest, found)

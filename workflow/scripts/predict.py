@@ -5,10 +5,12 @@ Languages whose predictions are in the store already are only linked into place.
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from stiltgrid.cluster import predict_gpus
 from stiltgrid.config import load
+from stiltgrid.energy import Meter
 from stiltgrid.errors import StiltgridError, nearest
 from stiltgrid.evaluated import evaluated_manifest
 from stiltgrid.examples import Example
@@ -124,6 +126,7 @@ def main(argv: Sequence[str] | None) -> None:
             loader(grid, run),
             frozenset(args.recompute),
             grid.decoding(run.target, run.model),
+            partial(Meter, every=True),
         )
     try:
         for removed in Storage(grid).tidy(run):

@@ -1,0 +1,1 @@
+"""Provenance: from a printed number back to pretrained weights and rows, each link checked."""
