@@ -17,7 +17,7 @@ rule baselines:
         mem_mb=4000,
         runtime=30,
     params:
-        grid=W.grid_digest(),
+        grid=lambda w: W.grid_digest(),
     message:
         "baselines: {PATHS.root}/baselines.md"
     shell:

@@ -47,7 +47,7 @@ rule layers:
         mem_mb=1000,
         runtime=5,
     params:
-        grid=W.grid_digest(),
+        grid=lambda w: W.grid_digest(),
     message:
         "layers: {PATHS.root}/layers.md"
     shell:
