@@ -68,3 +68,51 @@ rule data:
     shell:
         'python "$STILTGRID_SCRIPTS/data.py" --config "$STILTGRID_CONFIG" --task {wildcards.task} --split {wildcards.split}'
         " --language {wildcards.language} > {log} 2>&1"
+
+
+rule text:  # plain text that arms with `denoising` restore; it stays where it is
+    input:
+        W.text_inputs,
+    output:
+        index=PATHS.text("{language}"),
+        sidecar=PATHS.text("{language}").replace(".npy", ".json"),
+    log:
+        f"{PATHS.root}/logs/text/{{language}}.log",
+    benchmark:
+        f"{PATHS.root}/benchmarks/text/{{language}}.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        source=lambda w: GRID.config.denoising_text.path,
+    message:
+        "text: {wildcards.language}"
+    shell:
+        'python "$STILTGRID_SCRIPTS/text.py" --config "$STILTGRID_CONFIG" --language {wildcards.language} > {log} 2>&1'
+
+
+rule neighbours:  # words that stand for each other, for a target with `robust: {kind: synonyms}`
+    input:
+        W.neighbours_inputs,
+    output:
+        words=PATHS.neighbours("{target}"),
+        sidecar=PATHS.neighbours("{target}").replace(".tsv", ".json"),
+    log:
+        f"{PATHS.root}/logs/neighbours/{{target}}.log",
+    benchmark:
+        f"{PATHS.root}/benchmarks/neighbours/{{target}}.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        source=lambda w: GRID.neighbours_source(w.target),
+    message:
+        "neighbours: {wildcards.target}"
+    shell:
+        'python "$STILTGRID_SCRIPTS/neighbours.py" --config "$STILTGRID_CONFIG" --target {wildcards.target} > {log} 2>&1'

@@ -62,6 +62,7 @@ class EncoderWithHeads(nn.Module):
                 nn.init.zeros_(module.bias)
         # ZeRO-3 loads the encoder in bf16 and cannot mix: elsewhere both are float32
         self.heads.to(next(encoder.parameters()).dtype)
+        self.denoiser: nn.Module | None = None
         self._segments = "token_type_ids" in inspect.signature(encoder.forward).parameters
 
     def check_task(self, row: TaskRow) -> None:
@@ -88,6 +89,7 @@ class EncoderWithHeads(nn.Module):
         head: Tensor,
         labels: Tensor | None = None,
         choices: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> dict[str, Any]:
         """Run the encoder and all heads.
 
@@ -100,11 +102,13 @@ class EncoderWithHeads(nn.Module):
             labels: (batch, units), class indices, of a span row the first and the last token; -100 = none.
             choices: (batch, most choices), the rows of an example's choices at its first row, -1 beyond; None: every
                 row is an example.
+            weights: (batch), by which the losses of a row's units are multiplied; None: 1.
 
         Returns:
             `logits`: task -> (batch, units, labels), one unit but for tagging; of a span task (batch, tokens, 2),
             start and end; of a choice task (batch, 1, most choices), -inf beyond an example's. With labels, `loss`: the
-            sum of cross entropies, of a span's over the tokens.
+            sum of cross entropies, of a span's over the tokens, and of denoising rows (`head` past the last task) over
+            the vocabulary.
         """
         segments = {"token_type_ids": token_type_ids} if self._segments else {}
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **segments)[0]
@@ -142,8 +146,26 @@ class EncoderWithHeads(nn.Module):
                     scores = scores.masked_fill((attention_mask == 0).unsqueeze(-1), -torch.inf)
                     scores = scores.transpose(1, 2)[:, : wanted.shape[1]]
                 flat = scores.flatten(0, 1)
-                loss = loss + F.cross_entropy(flat, wanted.flatten(), ignore_index=IGNORED, reduction="sum")
+                loss = loss + summed_loss(flat, wanted, weights)
+        if labels is not None and self.denoiser is not None:
+            # evaluated without a row of it, too: no rank may leave its parameters out
+            chosen = (labels != IGNORED) & (head == len(self.rows)).unsqueeze(1)
+            loss = loss + self.denoiser(units[chosen], labels[chosen])
         return {"logits": logits} if labels is None else {"logits": logits, "loss": loss}
+
+
+def summed_loss(scores: Tensor, wanted: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the sum of cross entropies, float32.
+
+    Args:
+        scores: (batch * units, classes).
+        wanted: (batch, units), -100 = none.
+        weights: (batch), by which a row's are multiplied; None: 1.
+    """
+    if weights is None:
+        return F.cross_entropy(scores, wanted.flatten(), ignore_index=IGNORED, reduction="sum")
+    losses = F.cross_entropy(scores, wanted.flatten(), ignore_index=IGNORED, reduction="none")
+    return (losses.view(wanted.shape) * weights.unsqueeze(1)).sum()
 
 
 def _of_choices(scores: Tensor, choices: Tensor | None) -> Tensor:

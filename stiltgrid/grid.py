@@ -71,6 +71,14 @@ class Paths:
         """Examples; the sidecar with the fingerprint has `.json` in place of `.parquet`."""
         return f"{self.root}/data/{file.task}/{file.split}.{file.language}.parquet"
 
+    def text(self, language: str) -> str:
+        """Index of a language's plain text for denoising; the sidecar with the fingerprint has `.json`."""
+        return f"{self.root}/text/{language}.npy"
+
+    def neighbours(self, target: str) -> str:
+        """Neighbours of words, for a target's synonym augmentation; the sidecar with the fingerprint has `.json`."""
+        return f"{self.root}/neighbours/{target}.tsv"
+
     def arm(self, arm: Arm) -> str:
         """Phase (ii): the manifest of an intermediate checkpoint."""
         return f"{self.root}/checkpoints/{arm.model}/{arm.intermediate}/seed{arm.seed}/manifest.json"
@@ -149,7 +157,7 @@ class Grid:
     def excluded(self) -> dict[tuple[str, str, str], str]:
         """Reason why a (model, intermediate, target) has no cells to run; absent: it runs."""
         from stiltgrid.availability import absent
-        from stiltgrid.support import unsupported
+        from stiltgrid.support import unsupported, untrainable, untranslated
 
         named = {name for names in self.arm_tasks.values() for name in names} | {
             row.name for row in self.tasks.values()
@@ -161,9 +169,17 @@ class Grid:
         }
         reasons = {}
         for model, row in self.config.models.items():
-            lacking = {name: unsupported(aim, row.family) or lost.get(aim.name) for name, aim in self.tasks.items()}
+            lacking = {
+                name: unsupported(aim, row.family)
+                or lost.get(aim.name)
+                or untrainable(aim, self.config.targets[name], self.source(aim.name))
+                for name, aim in self.tasks.items()
+            }
             for arm, names in self.arm_tasks.items():
+                spoken = self.config.intermediates[arm].languages
+                foreign = (untranslated(task(n), spoken, self.source(n)) for n in names)
                 arm_reason = next((r for n in names if (r := unsupported(task(n), row.family) or lost.get(n))), None)
+                arm_reason = arm_reason or next(filter(None, foreign), None)
                 for target in self.config.targets:
                     if reason := lacking[target] or arm_reason:
                         reasons[model, arm, target] = reason
@@ -251,10 +267,31 @@ class Grid:
             return {}
         if target is not None:
             row = self.config.targets[target]
-            pairs = [(self.tasks[target].name, row.source_language)]
+            names, train, dev = (self.tasks[target].name,), (row.source_language,), row.source_language
         else:
-            pairs = [(name, "en") for name in self.arm_tasks[intermediate or BASELINE]]
-        return {name: {s: [DataFile(name, s, language)] for s in ("train", "dev")} for name, language in pairs}
+            names = self.arm_tasks[intermediate or BASELINE]
+            # zero-shot: what is selected on is English, whatever languages the training rows were translated to
+            train, dev = self.config.intermediates[intermediate or BASELINE].languages, "en"
+        return {
+            name: {"train": [DataFile(name, "train", x) for x in train], "dev": [DataFile(name, "dev", dev)]}
+            for name in names
+        }
+
+    def other_inputs(self, intermediate: str | None, target: str | None) -> dict[str, list[str]]:
+        """Return what else a run is made from, by what it is for: text to be restored, neighbours of words.
+
+        Arguments as `training_files`. The files have fingerprints in sidecars, as data have.
+        """
+        if target is not None:
+            return {} if self.neighbours_source(target) is None else {"synonyms": [self.paths.neighbours(target)]}
+        text = self.config.denoising_text
+        if text is None or self.config.intermediates[intermediate or BASELINE].denoising is None:
+            return {}
+        return {"denoising": [self.paths.text(language) for language in text.languages]}
+
+    def neighbours_source(self, target: str) -> str | None:
+        """Return the user's file of neighbours for a target, None if its training asks for none."""
+        return getattr(self.config.targets[target].robust, "neighbours", None)
 
     def source(self, name: str) -> Source | None:
         """Return where a task's original files lie: its own entry of `sources`, else its suite's.

@@ -1,6 +1,7 @@
 """From an intermediate arm's name to the tasks that it trains on."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from stiltgrid.errors import StiltgridError, nearest
 from stiltgrid.tasks.registry import tasks
@@ -37,3 +38,38 @@ def training_tasks(name: str, arms: Mapping[str, Sequence[str]]) -> tuple[str, .
 
     add(name, (name,))
     return tuple(found)
+
+
+def check_arms(arms: Mapping[str, Any], text: bool) -> list[str]:
+    """Return what contradicts itself in the arms' rows, one line each.
+
+    Args:
+        arms: the rows by name, with `tasks`, `languages`, `mixing`, `denoising`.
+        text: does the config name text for denoising?
+    """
+    found = []
+    for name, row in arms.items():
+        where = f"intermediates.{name}"
+        if len(set(row.languages)) != len(row.languages):
+            found.append(f"{where}.languages: {', '.join(row.languages)} names a language twice")
+        if not row.tasks and (row.denoising is not None or row.languages != ("en",) or row.mixing != "proportional"):
+            found.append(
+                f"{where}: an arm without `tasks` is the baseline; it has nothing to mix, translate or denoise"
+            )
+        if row.denoising is not None and not text:
+            found.append(
+                f"{where}.denoising: {row.denoising}, and the config has no text; write "
+                "denoising_text: {path: text/{lang}.txt, languages: [...]}"
+            )
+        for entry in row.tasks:
+            inner = arms.get(entry)
+            if inner is None or entry == name or f"intermediate/{entry}" in tasks():
+                continue  # a task goes before an arm of its name
+            for key in ("languages", "denoising", "mixing"):
+                own = getattr(inner, key)
+                if own != type(inner).model_fields[key].default and own != getattr(row, key):
+                    found.append(
+                        f"{where}.tasks: {entry} stands for its tasks alone, and its `{key}` would be lost; set "
+                        f"`{key}` of {name}, or list the tasks of {entry}"
+                    )
+    return found

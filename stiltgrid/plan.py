@@ -50,6 +50,7 @@ from stiltgrid.recipes import training_recipe
 from stiltgrid.status import State, cell_states, recipe_difference
 from stiltgrid.storage import Storage
 from stiltgrid.tasks.registry import task
+from stiltgrid.work import inputs_passed
 
 if TYPE_CHECKING:
     pass
@@ -244,16 +245,11 @@ class _Costs:
 
     def tokens(self, model: str, arm: str, target: str | None, seed: int) -> float | None:
         """Return the input tokens that a training run reads; None if its rows are not known."""
-        training = training_recipe(self.grid, model, arm, target, seed)["training"]
-        if training["max_steps"] is not None:
-            examples: float | None = training["max_steps"] * training["batch_size"]
-        else:
-            files = self.grid.training_files(arm, target)
-            rows = [self.rows(file) for splits in files.values() for file in splits["train"]]
-            cap = training["train_examples"]
-            known = [n if cap is None else min(n, cap) for n in rows if n is not None]
-            examples = training["epochs"] * sum(known) if len(known) == len(rows) else None
-        return None if examples is None else self._tokens(model, training["max_input_length"]) * examples
+        recipe = training_recipe(self.grid, model, arm, target, seed)
+        files = self.grid.training_files(arm, target)
+        rows = {name: [self.rows(file) for file in splits["train"]] for name, splits in files.items()}
+        examples = inputs_passed(recipe, rows)
+        return None if examples is None else self._tokens(model, recipe["training"]["max_input_length"]) * examples
 
     def prediction(self, cell: Cell) -> Estimate:
         """Return the device hours of one cell's prediction."""

@@ -22,6 +22,9 @@ from stiltgrid.tasks.registry import TaskRow, task, tasks
 RECIPE_VERSION = 1
 """Raise when training or batching change in a way that changes results."""
 
+DENOISING_VERSION = 1
+"""Raise when text for denoising is drawn or corrupted in another way."""
+
 DATA_VERSION = 1
 """Raise when a reader changes in a way that changes the examples."""
 
@@ -122,11 +125,41 @@ def training_recipe(grid: Grid, model: str, intermediate: str, target: str | Non
         "model": about,
         "tasks": names,
         "formulation": formulation_of(names, row.family),
-        "mixing": config.intermediates[intermediate].mixing if target is None else "proportional",
+        "mixing": _mixing(config, intermediate) if target is None else "proportional",
         "source_language": "en" if target is None else config.targets[target].source_language,
         "training": values,
         "seed": seed,
+        **(_intermediate_extras(config, intermediate, names) if target is None else _target_extras(config, target)),
     }
+
+
+def _mixing(config: Config, intermediate: str) -> Any:
+    rule = config.intermediates[intermediate].mixing
+    return rule if isinstance(rule, str) else rule.model_dump()
+
+
+def _intermediate_extras(config: Config, intermediate: str, names: list[str]) -> dict[str, Any]:
+    """Return what an arm's recipe holds beyond one task in English: absent keys leave other recipes as they were."""
+    row, text = config.intermediates[intermediate], config.denoising_text
+    found: dict[str, Any] = {}
+    if len(names) > 1:
+        found["weighting"] = "inputs"  # else a sentence of 20 tags would weigh as much as 20 pairs
+    if row.languages != ("en",):
+        found["languages"] = list(row.languages)
+    if row.denoising is not None and text is not None:
+        found["denoising"] = {
+            "version": DENOISING_VERSION,
+            "rate": row.denoising,
+            "languages": list(text.languages),
+            "alpha": text.alpha,
+        }
+    return found
+
+
+def _target_extras(config: Config, target: str) -> dict[str, Any]:
+    """Return how a target is made robust; the file of neighbours counts by its content, which is data."""
+    robust = config.targets[target].robust
+    return {} if robust is None else {"robust": robust.model_dump(exclude={"neighbours"})}
 
 
 def pretrained_recipe(grid: Grid, model: str) -> dict[str, Any]:

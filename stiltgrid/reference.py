@@ -48,7 +48,9 @@ def _default(info: FieldInfo) -> str:
         if not isinstance(info.default, (dict, tuple, int, float)) or isinstance(info.default, bool)
         else info.default
     )
-    return f"`{'{}' if value == {} else '[]' if value == () else value}`"
+    if isinstance(value, tuple):
+        value = f"[{', '.join(map(str, value))}]"
+    return f"`{'{}' if value == {} else value}`"
 
 
 def config_page() -> str:

@@ -6,20 +6,14 @@
 import types
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import Field, create_model, model_validator
 
 from stiltgrid.errors import StiltgridError, nearest
 from stiltgrid.hub.repository import LAYOUT, applies, dataset_of
-from stiltgrid.intermediates import training_tasks
+from stiltgrid.intermediates import check_arms, training_tasks
+from stiltgrid.schema_arms import DenoisingText, Mixing, Robust
+from stiltgrid.schema_block import Block, Name
 from stiltgrid.tasks.registry import task, tasks
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
-
-
-class Block(BaseModel):
-    """A block of the config: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 class Training(Block):
@@ -246,7 +240,17 @@ class Intermediate(Block):
     tasks: tuple[str, ...] = Field(
         (), description="tasks of suite `intermediate` (or suite/task), or other intermediates' names; each used once"
     )
-    mixing: Literal["proportional"] = Field("proportional", description="several tasks: examples in proportion to size")
+    mixing: Mixing = Field(
+        "proportional", description="several tasks: how often each is drawn; `uniform`: all alike (docs/arms.md)"
+    )
+    languages: tuple[str, ...] = Field(
+        ("en",),
+        min_length=1,
+        description="languages of the training rows, others than `en` machine-translated; dev rows stay English",
+    )
+    denoising: float | None = Field(
+        None, gt=0, lt=1, description="share of the optimizer steps that restore `denoising_text` instead of a task"
+    )
     training: TrainingOverride = Field(default_factory=TrainingOverride, description="hyperparameters of this arm")
     title: str | None = Field(None, description="name in tables; null: the key")
 
@@ -265,7 +269,10 @@ class Target(Block):
 
     task: str = Field(description="suite/task, e.g. xglue/xnli")
     languages: Literal["all"] | tuple[str, ...] = Field("all", description="evaluation languages; `all`: the task's")
-    source_language: str = Field("en", description="language of the training and dev rows")
+    source_language: str = Field(
+        "en", description="language of the training and dev rows; all others, English too, are then zero-shot"
+    )
+    robust: Robust | None = Field(None, description="robust training, against embeddings that differ by language")
     eval_split: Literal["test", "dev"] = Field("test", description="the split that is scored")
     training: TrainingOverride = Field(default_factory=TrainingOverride, description="hyperparameters of this target")
     decoding: DecodingOverride = Field(
@@ -385,6 +392,7 @@ class Config(Block):
     baseline_seeds: int | None = Field(None, ge=1, description="seeds of the `none` row; null: `seeds`")
     training: TrainingOverride = Field(default_factory=TrainingOverride, description="hyperparameters of every run")
     sources: dict[str, Source] = Field({}, description="a suite's or a task's (suite/task) original files")
+    denoising_text: DenoisingText | None = Field(None, description="plain text of the arms with `denoising`")
     extensions: tuple[str, ...] = Field(
         (), description="folders with tasks, readers and metrics of your own (docs/adding.md), as a source's `path`"
     )
@@ -411,12 +419,19 @@ class Config(Block):
                             f"targets.{name}.languages: unknown language {language!r} for {row.name}; "
                             f"{nearest(language, row.languages)}"
                         )
+            if target.source_language not in ("en", *row.languages):
+                raise ValueError(
+                    f"targets.{name}.source_language: unknown language {target.source_language!r} for {row.name}; "
+                    f"{nearest(target.source_language, row.languages)}"
+                )
         arms = {name: row.tasks for name, row in self.intermediates.items()}
         for name in arms:
             try:
                 training_tasks(name, arms)
             except StiltgridError as error:
                 raise ValueError(f"intermediates.{name}.tasks: {error}") from None
+        if faults := check_arms(self.intermediates, self.denoising_text is not None):
+            raise ValueError(faults[0])
         suites = {row.suite for row in tasks().values()}
         for name in self.sources:
             if name not in suites and name not in tasks():

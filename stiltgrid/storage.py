@@ -164,10 +164,13 @@ class Storage:
         identity = manifest["identity"]
         if parent is not None and identity["parent"] not in digests(parent):
             return True
-        files = self.grid.training_files(None, run.target)
+        files = {
+            task: {split: [self.paths.data(file) for file in files] for split, files in splits.items()}
+            for task, splits in self.grid.training_files(None, run.target).items()
+        } | {name: {"train": paths} for name, paths in self.grid.other_inputs(None, run.target).items()}
         for task, splits in identity["data"].items():
             for split, old in splits.items():
-                now = [_fingerprint(self.paths.data(file)) for file in files.get(task, {}).get(split, [])]
+                now = [_fingerprint(path) for path in files.get(task, {}).get(split, [])]
                 # rows that are not there will be read again, most likely the same
                 if None not in now and now != old:
                     return True

@@ -20,6 +20,7 @@ from stiltgrid.errors import StiltgridError
 
 WORD_START = "▁"  # sentencepiece's mark of a space
 SENTINELS = 100
+MASKS = ("<mask>", "[MASK]")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,36 @@ class Tokens:
         """Ids of pieces that carry no character of a word: the bare word-start mark."""
         found = self.backend.token_to_id(WORD_START)
         return frozenset() if found is None else frozenset([found])
+
+    @cached_property
+    def around(self) -> tuple[list[int], list[int]]:
+        """Ids that the model was pretrained to have before and after one text."""
+        probe = self.backend.encode("a", add_special_tokens=False).ids
+        whole = self.backend.encode("a").ids
+        extra = len(whole) - len(probe)
+        at = next(i for i in range(extra + 1) if whole[i : i + len(probe)] == probe)
+        return whole[:at], whole[at + len(probe) :]
+
+    @cached_property
+    def mask(self) -> int:
+        """Id of the mask.
+
+        Raises:
+            StiltgridError: if the vocabulary has none.
+        """
+        for name in MASKS:
+            if (found := self.backend.token_to_id(name)) is not None:
+                return found
+        raise StiltgridError(
+            f"{self.folder}: the vocabulary has no mask ({' or '.join(MASKS)}), which `denoising` of an encoder needs; "
+            "choose an encoder that was pretrained with one, or the family text2text"
+        )
+
+    @cached_property
+    def pieces(self) -> list[int]:
+        """Ids of all pieces that a text may have, ascending: neither special nor unknown."""
+        special = {i for i, piece in self.backend.get_added_tokens_decoder().items() if piece.special}
+        return sorted(set(self.backend.get_vocab().values()) - special - self.unspoken - {self.end})
 
     @cached_property
     def sentinels(self) -> tuple[int, ...]:

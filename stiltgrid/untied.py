@@ -63,9 +63,12 @@ def untied(base: type) -> type:
             attention_mask: Tensor | None = None,
             decoder_input_ids: Tensor | None = None,
             labels: Tensor | None = None,
+            weights: Tensor | None = None,
             **kwargs: Any,
         ) -> Any:
             """As the library's; with `labels`, `{"loss": sum of cross entropies}` over labelled positions alone.
+
+            `weights` (batch) multiply the losses of a row's positions.
 
             Logits are made only where there is a label: at mT5's vocabulary they are most of the memory.
             """
@@ -81,7 +84,10 @@ def untied(base: type) -> type:
             states = self.decode(decoder_input_ids, encoded, attention_mask)
             kept = labels != IGNORED
             logits = self.lm_head(states[kept])
-            return {"loss": F.cross_entropy(logits.float(), labels[kept], reduction="sum")}
+            if weights is None:
+                return {"loss": F.cross_entropy(logits.float(), labels[kept], reduction="sum")}
+            losses = F.cross_entropy(logits.float(), labels[kept], reduction="none")
+            return {"loss": (losses * weights.unsqueeze(1).expand_as(labels)[kept]).sum()}
 
     Untied.__name__ = Untied.__qualname__ = base.__name__  # keeps config.architectures
     return Untied

@@ -140,6 +140,24 @@ class Wiring:
         """What determines a data file, beside the original bytes."""
         return data_recipe(self.grid, w.task, w.split)
 
+    def text_inputs(self, w: Wildcards) -> list[str]:
+        """A language's plain text, if it is there: a plan must not need it."""
+        text = self.grid.config.denoising_text
+        return [] if text is None else self._there(text.path.replace("{lang}", w.language))
+
+    def neighbours_inputs(self, w: Wildcards) -> list[str]:
+        """A target's file of neighbours, if it is there."""
+        source = self.grid.neighbours_source(w.target)
+        return [] if source is None else self._there(source)
+
+    @staticmethod
+    def _there(path: str) -> list[str]:
+        try:
+            place = expanded(path)
+        except StiltgridError:
+            return []  # the job itself reports it
+        return [place] if Path(place).exists() else []
+
     # models and training
 
     def pretrained_params(self, w: Wildcards) -> dict[str, Any]:
@@ -159,7 +177,9 @@ class Wiring:
 
     def _files(self, intermediate: str | None, target: str | None) -> list[str]:
         by_task = self.grid.training_files(intermediate, target)
-        return self.sidecars([file for splits in by_task.values() for files in splits.values() for file in files])
+        files = self.sidecars([file for splits in by_task.values() for files in splits.values() for file in files])
+        others = self.grid.other_inputs(intermediate, target).values()
+        return files + [str(sidecar(path)) for paths in others for path in paths]
 
     def intermediate_inputs(self, w: Wildcards) -> list[str]:
         """Phase (ii): the pretrained model, the arm's training and dev data."""

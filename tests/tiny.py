@@ -138,12 +138,12 @@ def save_mt5(folder: Path, seed: int = 0, tokenizer: Any = None, **changes: Any)
     return folder
 
 
-def save_xlmr(folder: Path, seed: int = 0) -> Path:
+def save_xlmr(folder: Path, seed: int = 0, tokenizer: Any = None) -> Path:
     """Write a tiny XLM-R and its tokenizer."""
     import torch
     from transformers import XLMRobertaConfig, XLMRobertaModel
 
-    tokenizer = xlmr_tokenizer()
+    tokenizer = tokenizer or xlmr_tokenizer()
     torch.manual_seed(seed)
     config = XLMRobertaConfig(
         vocab_size=tokenizer.get_vocab_size(),

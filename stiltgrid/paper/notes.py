@@ -22,8 +22,10 @@ def metric_title(name: str) -> str:
 
 
 def target_title(grid: Grid, target: str) -> str:
-    """Return the name of a target in tables."""
-    return grid.config.targets[target].title or grid.tasks[target].title
+    """Return the name of a target in tables; trained in another language than English it says so."""
+    row = grid.config.targets[target]
+    source = "" if row.source_language == "en" else f" (from {row.source_language})"
+    return row.title or f"{grid.tasks[target].title}{source}"
 
 
 def arm_title(grid: Grid, arm: str) -> str:

@@ -8,6 +8,9 @@ from typing import Any
 from stiltgrid.errors import StiltgridError, nearest
 from stiltgrid.tasks.registry import Layout, TaskRow
 
+TSV = "tsv"
+"""A layout that every task of a label an example has beside those of its row: tables that a user made."""
+
 SIDES = ("src", "tgt")
 """What `{side}` stands for, in the order in which the files are handed to a reader."""
 
@@ -53,7 +56,7 @@ def filled_patterns(
     Arguments and errors are those of `source_paths`.
     """
     chosen, name = layout_of(task, layout), layout_name(task, layout)
-    if language not in task.languages:
+    if language not in task.languages and not translatable(task, split):
         raise StiltgridError(f"{task.name}: unknown language {language!r}; {nearest(language, task.languages)}")
     if files and split in files:
         patterns: tuple[str, ...] = (files[split],)
@@ -71,8 +74,18 @@ def filled_patterns(
                 f"{task.name}: the {split} split of layout {name!r} is English; asked for {language!r}; set "
                 f"`source_language: en`, or name a file in that language: `files: {{{split}: ...}}`"
             )
+    if language not in task.languages and not any("{lang}" in p or language in chosen.names for p in patterns):
+        raise StiltgridError(
+            f"{task.name}: the {split} split of layout {name!r} is English; asked for translations to {language!r}; "
+            f"name a layout or a file by language: `files: {{{split}: <folder>/{{lang}}.tsv}}` (docs/arms.md)"
+        )
     filled = [_filled(task, chosen, pattern, split, language) for pattern in patterns]
     return [p.replace("{side}", side) for p in filled for side in (SIDES if "{side}" in p else SIDES[:1])]
+
+
+def translatable(task: TaskRow, split: str) -> bool:
+    """May a split be in a language that the task is not evaluated in? An English task's training rows, translated."""
+    return split == "train" and task.languages == ("en",)
 
 
 def layout_name(task: TaskRow, layout: str | None) -> str:
@@ -88,9 +101,21 @@ def layout_of(task: TaskRow, layout: str | None) -> Layout:
     """
     if task.pending is not None:
         raise StiltgridError(f"{task.name}: {task.pending}")
+    if layout == TSV and task.kind in ("classification", "ranking"):
+        return _own_table(task)
     if layout_name(task, layout) not in task.layouts:
         raise StiltgridError(f"{task.name}: unknown layout {layout!r}; {nearest(str(layout), task.layouts)}")
     return task.layouts[layout_name(task, layout)]
+
+
+def _own_table(task: TaskRow) -> Layout:
+    """Return the layout of a user's own tables, e.g. machine-translated: a header, the task's fields and `label`."""
+    name = task.name.split("/")[1]
+    return Layout(
+        reader="table",
+        files={"train": f"{name}/train.{{lang}}.tsv", "dev": f"{name}/dev.{{lang}}.tsv"},
+        options={"columns": {column: column for column in (*task.fields, "label")}},
+    )
 
 
 def patterns_of(layout: Layout, split: str) -> tuple[str, ...]:

@@ -47,7 +47,8 @@ def files(grid: Grid, model: str) -> dict[tuple[str, str], str]:
 def outputs(grid: Grid, model: str) -> list[str]:
     """Name every file of a model's submissions, {intermediate} and {seed} left open; none if it has no target."""
     below = folder(grid, model, "{intermediate}", "{seed}")
-    named = [f"{below}/{file}" for file in files(grid, model).values()]
+    # two targets of one task are refused when a submission is asked for, not wherever the rules are read
+    named = [f"{below}/{file}" for file in dict.fromkeys(files(grid, model).values())]
     return [f"{below}/manifest.json", *named] if named else []
 
 

@@ -19,6 +19,7 @@ import torch.distributed as dist
 from stiltgrid import adapters
 from stiltgrid.artifacts import read_json, write_json
 from stiltgrid.collapse import collapse
+from stiltgrid.denoiser import add_denoiser
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example, read_examples
 from stiltgrid.formulations import check_trained, formulation
@@ -46,6 +47,7 @@ from stiltgrid.training.arguments import (
     training_arguments,
 )
 from stiltgrid.training.cadence import Over, stop_signals
+from stiltgrid.training.feed import feed_of
 from stiltgrid.training.precision import resolve
 from stiltgrid.training.trainer import GridTrainer, Plan
 
@@ -222,9 +224,8 @@ def fit(
     family.check(setup)
     train = _read(data, recipe["tasks"], "train", training["train_examples"], seed)
     dev = _read(data, recipe["tasks"], "dev", training["dev_examples"], 0)  # all seeds: same rows
-    features = [f for name, examples in train.items() for f in family.encode(setup, name, examples, True)]
-    per_epoch = -(-len(features) // training["batch_size"])
-    steps = training["max_steps"] or max(1, round(training["epochs"] * per_epoch))
+    feed = feed_of(recipe, data, setup, family, train)
+    features, steps = feed.features, feed.steps
 
     zero3, cpu = execution.get("strategy") == "zero3", not torch.cuda.is_available()
     plan_ds = None
@@ -244,6 +245,9 @@ def fit(
     )
     torch.manual_seed(seed)
     model = _load(recipe, rows, Path(parent), Path(pretrained), precision, zero3)
+    head = None
+    if feed.noise is not None and recipe["model"]["family"] == "heads":
+        head = add_denoiser(model, folder)
     _check_sizes(model, setup, training["max_input_length"], folder)
     if execution.get("gradient_checkpointing"):
         encoder = getattr(model, "encoder", model) if family.__name__.endswith("heads") else model
@@ -252,18 +256,18 @@ def fit(
     plan = Plan(
         formulation=family,
         setup=setup,
-        features=features,
+        feed=feed,
         dev=dev,
         language=recipe.get("source_language", "en"),
         training=training,
         precision="fp32" if zero3 else precision,  # DeepSpeed converts the model itself
-        seed=seed,
         evaluate_at=_evaluations(steps, training["evaluations"]),
         out=out,
         checkpoint_seconds=60.0 * (execution.get("checkpoint_minutes") or 10),
         checkpoint_steps=execution.get("checkpoint_steps"),
         eval_batch_size=split.micro_batch,
         deepspeed=plan_ds,
+        robust=recipe["robust"] if "epsilon" in recipe.get("robust", {}) else None,
     )
     resume = checkpoints.newest(out / "training") if rank == 0 else None
     if ranks > 1:
@@ -279,6 +283,8 @@ def fit(
             file=sys.stderr,
             flush=True,
         )
+        if mixture := feed.planned():
+            print(f"{out}: {mixture}{f'; its head: {head}' if head else ''}", file=sys.stderr, flush=True)
     optimizer = optimizer_class(training, execution, cpu)
     trainer = GridTrainer(plan, model=model, args=arguments, optimizer_cls_and_kwargs=optimizer)
     torch.manual_seed(rank_seed(seed, rank))
@@ -303,6 +309,9 @@ def fit(
         started = time.perf_counter()
         trainer.save_folder(final)
         plan.seconds["checkpoint"] += time.perf_counter() - started
+    mixture = feed.realised(reached)
+    if mixture is not None and head is not None:
+        mixture["denoising"]["head"] = head
     found = {name: list(row.labels) for name, row in rows.items() if row.labels_from is not None}
     return ({"labels": found} if found else {}) | {
         "weights": str(final),
@@ -319,6 +328,7 @@ def fit(
         },
         "seconds": {part: round(value, 2) for part, value in plan.spent().items()},
         "versions": {name: version(name) for name in ("stiltgrid", "torch", "transformers", "tokenizers")},
+        **({} if mixture is None else {"mixture": mixture}),
     }
 
 

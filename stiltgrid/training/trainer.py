@@ -10,7 +10,7 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,22 +20,23 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file, load_model, save_file, save_model
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer
 
 from stiltgrid import adapters, sharded
-from stiltgrid.batching import MicroBatches
 from stiltgrid.collapse import answers as different_answers
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
-from stiltgrid.formulations.features import IGNORED, Feature, Setup
+from stiltgrid.formulations.features import Setup
 from stiltgrid.models import save_model as save_weights
 from stiltgrid.predict import Interrupted, answer
 from stiltgrid.score import score_language
 from stiltgrid.training import checkpoints
 from stiltgrid.training.arguments import check_honoured, leave_out_frozen
 from stiltgrid.training.cadence import Cadence
+from stiltgrid.training.feed import Feed, learnt
 from stiltgrid.training.precision import autocast
+from stiltgrid.training.robust import input_embeddings, moved, movement
 
 PARTS = ("load", "train", "evaluate", "checkpoint")
 
@@ -47,18 +48,18 @@ class Plan:
     Attributes:
         formulation: the family's module.
         setup: its setup.
-        features: training inputs.
+        feed: training inputs, in the order of the steps.
         dev: task -> dev examples.
         language: of the dev examples.
         training: the recipe's hyperparameters.
         precision: "bf16" or "fp32".
-        seed: of the data order.
         evaluate_at: steps after which dev is scored.
         out: the run's folder.
         checkpoint_seconds: wall time between checkpoints.
         checkpoint_steps: steps between checkpoints, for tests.
         eval_batch_size: dev inputs at once.
         deepspeed: DeepSpeed's configuration.
+        robust: how the input embeddings are moved in training.
         history: dev evaluations so far: step, mean, scores, number of different answers.
         asked_to_stop: has this process got a signal to stop?
         interrupted: did the run stop early for such a signal to any rank?
@@ -69,18 +70,18 @@ class Plan:
 
     formulation: ModuleType
     setup: Setup
-    features: Sequence[Feature]
+    feed: Feed
     dev: Mapping[str, list[Example]]
     language: str
     training: Mapping[str, Any]
     precision: str
-    seed: int
     evaluate_at: frozenset[int]
     out: Path
     checkpoint_seconds: float
     checkpoint_steps: int | None = None
     eval_batch_size: int = 32
     deepspeed: Mapping[str, Any] | None = None
+    robust: Mapping[str, Any] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     asked_to_stop: bool = False
     interrupted: bool = False
@@ -106,19 +107,6 @@ class Plan:
         return {**self.seconds, "train": train, "total": self.seconds["load"] + since}
 
 
-class Rows(Dataset):
-    """Features by index; `~i` is feature i with nothing to learn from."""
-
-    def __init__(self, features: Sequence[Feature]):
-        self.features = features
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def __getitem__(self, index: int) -> Feature:
-        return self.features[index] if index >= 0 else self.features[~index].unlabelled()
-
-
 class GridTrainer(Trainer):
     """The Trainer of one fine-tuning run."""
 
@@ -136,21 +124,9 @@ class GridTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """Return this rank's micro-batches of the whole run, as one epoch: resuming is skipping."""
-        sampler = MicroBatches(
-            [len(f.input_ids) for f in self.plan.features],
-            self.plan.training["batch_size"],
-            self.plan.seed,
-            self.args.max_steps,
-            self.args.process_index,
-            self.args.world_size,
-            self.args.gradient_accumulation_steps,
-        )
-        return DataLoader(
-            Rows(self.plan.features),
-            batch_sampler=sampler,
-            collate_fn=partial(self.plan.formulation.collate, self.plan.setup),
-            pin_memory=self.args.dataloader_pin_memory,
-        )
+        args, plan = self.args, self.plan
+        split = args.process_index, args.world_size, args.gradient_accumulation_steps
+        return plan.feed.loader(plan.formulation, plan.setup, *split, args.dataloader_pin_memory)
 
     def create_scheduler(self, *args: Any, **kwargs: Any) -> Any:
         """Look at DeepSpeed's engine: the library calls this when it is made, and before a checkpoint is loaded."""
@@ -162,9 +138,9 @@ class GridTrainer(Trainer):
         return super().create_scheduler(*args, **kwargs)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list, Any]:
-        """Return the micro-batches of a step and the number of labelled units in the global batch."""
+        """Return the micro-batches of a step and what the global batch's summed loss is divided by."""
         batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
-        units = torch.stack([(b["labels"] != IGNORED).sum() for b in batches]).sum().to(device)
+        units = torch.stack([learnt(b) for b in batches]).sum().to(device)
         if self.args.world_size > 1:
             dist.all_reduce(units)
         return batches, units
@@ -177,8 +153,13 @@ class GridTrainer(Trainer):
         Raises:
             StiltgridError: if it is no number (on a CPU at once; on a GPU before anything is logged, scored or saved).
         """
-        with autocast(self.plan.precision, self.args.device.type):
-            total = model(**inputs)["loss"]
+        if self.plan.robust is None:
+            total = self._total(model, inputs)
+        else:
+            # looked for in the bare model: ranks differ in nothing that they would have to share
+            delta = movement(self.model, inputs, partial(self._total, self.model), self.plan.robust)
+            with moved(input_embeddings(self.model), delta):
+                total = self._total(model, inputs)
         # ranks are averaged by DDP and DeepSpeed, so each contributes its sum times their number
         loss = total * (self.args.world_size / num_items_in_batch)
         if loss.device.type == self.read_at_once:
@@ -187,6 +168,10 @@ class GridTrainer(Trainer):
             bad = ~torch.isfinite(loss.detach())
             self.unsound = bad if self.unsound is None else self.unsound | bad
         return loss
+
+    def _total(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        with autocast(self.plan.precision, self.args.device.type):
+            return model(**inputs)["loss"]
 
     def _check(self, loss: float) -> None:
         if not math.isfinite(loss):
@@ -235,9 +220,8 @@ class GridTrainer(Trainer):
     def record(self, values: Mapping[str, Any]) -> None:
         """Append values at the present step to metrics.jsonl."""
         if self.is_world_process_zero():
-            per_epoch = -(-len(self.plan.features) // self.plan.training["batch_size"])
             step = self.state.global_step
-            line = {"step": step, "epoch": round(step / per_epoch, 4), **values}
+            line = {"step": step, "epoch": self.plan.feed.epoch(step), **values}
             with (self.plan.out / "metrics.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
 

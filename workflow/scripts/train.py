@@ -59,6 +59,10 @@ def main(argv: Sequence[str] | None) -> None:
         name: {split: [Path(paths.data(file)) for file in files] for split, files in splits.items()}
         for name, splits in grid.training_files(args.intermediate, args.target).items()
     }
+    data |= {
+        name: {"train": [Path(path) for path in others]}
+        for name, others in grid.other_inputs(args.intermediate, args.target).items()
+    }
     out = Path(manifest).parent
     with noting_failure(out):
         from stiltgrid import train
