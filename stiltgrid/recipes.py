@@ -33,7 +33,7 @@ SCORE_VERSION = 2
 
 
 UNREAD = {"title", "licence", "citation", "url", "chance", "sizes", "hub", "revision", "metrics", "submission"}
-UNREAD |= {"decoding", "output_length", "segments", "parallel", "layouts", "labels"}
+UNREAD |= {"decoding", "output_length", "segments", "parallel", "layouts", "labels", "search"}
 """Keys of a task's row that say nothing of how its files are read; of `layouts` the chosen one counts, of `labels` the
 names."""
 

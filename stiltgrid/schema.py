@@ -410,6 +410,12 @@ class Config(Block):
                 row = task(target.task)
             except StiltgridError as error:
                 raise ValueError(f"targets.{name}.task: {error}") from None
+            if target.retrieval.model_fields_set and row.kind != "retrieval":
+                raise ValueError(f"targets.{name}.retrieval: {row.name} is of kind {row.kind}; only retrieval reads it")
+            if row.kind == "retrieval":
+                for key in ("training", "robust", "source_language"):
+                    if getattr(target, key) != Target.model_fields[key].get_default(call_default_factory=True):
+                        raise ValueError(f"targets.{name}.{key}: {row.name} has no training set; it is only evaluated")
             if target.languages != "all":
                 if not target.languages:
                     raise ValueError(f"targets.{name}.languages: empty; write `all` or name at least one")

@@ -90,7 +90,8 @@ def same(name, found, expected):
 
 
 def test_every_metric_is_tested_here():
-    assert set(ROWS) == set(METRICS)
+    # metrics of questions without an answer: test_metrics_unanswerable
+    assert set(ROWS) == {name for name in METRICS if not name.startswith("squad2_")}
     assert {METRICS[name].unit for name in ROWS} == {"example", "sentence", "query"}
 
 

@@ -83,6 +83,23 @@ def test_settings_are_part_of_predictions_and_of_nothing_that_is_trained():
     assert one.decoding("tatoeba", "small") != two.decoding("tatoeba", "small")
 
 
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ({**TATOEBA, "training": {"epochs": 2}}, r"targets.x.training: xtreme/tatoeba has no training set"),
+        ({**TATOEBA, "source_language": "de"}, r"targets.x.source_language: xtreme/tatoeba has no training set"),
+        (
+            {"task": "xglue/xnli", "retrieval": {"layer": 2}},
+            r"targets.x.retrieval: xglue/xnli is of kind classification",
+        ),
+        ({**TATOEBA, "retrieval": {"pooling": "max"}}, r"retrieval.pooling: value 'max'"),
+    ],
+)
+def test_keys_that_nothing_would_read_are_refused(target, message):
+    with pytest.raises(StiltgridError, match=message):
+        grid_of(targets={"x": target})
+
+
 def data(grid):
     for run in grid.runs:
         for language in grid.languages(run.target):
