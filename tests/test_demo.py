@@ -390,7 +390,9 @@ def test_every_text_comes_back_from_its_ids_as_it_was(sources, tmp_path):
 
 def test_verbalisers_of_every_task_differ_in_their_first_piece_where_they_must():
     made = tokenizer()
-    for row in tasks().values():
+    config = load("config/demo-xglue.yaml")
+    asked = {row.task for row in config.targets.values()} | {"intermediate/mnli", "intermediate/qqp"}
+    for row in map(task, sorted(asked)):
         first = {label: made(text, add_special_tokens=False)["input_ids"] for label, text in row.labels.items()}
         assert all(made.unk_token_id not in ids for ids in first.values())
         # labels of several words (NER's) may share the first; one-word labels are one piece each

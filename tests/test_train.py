@@ -22,7 +22,7 @@ from stiltgrid.artifacts import file_sha256, read_json, write_json
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
 from stiltgrid.launch import command
-from stiltgrid.lock import LOCK
+from stiltgrid.lock import LOCK, hold
 from stiltgrid.train import run
 from stiltgrid.training import checkpoints
 from stiltgrid.training.arguments import split_batch, training_arguments
@@ -279,22 +279,22 @@ def test_a_full_disk_says_so(world, tmp_path, monkeypatch):
 )
 def test_only_the_system_says_that_the_disk_is_full(tmp_path, monkeypatch, error, full):
     """However little is free: a fault of another kind is not explained away."""
-    from stiltgrid import train as module
+    from stiltgrid import exhaustion as module
 
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=5))
     if full:
         with pytest.raises(StiltgridError, match="the disk or the quota is full"):
-            module._explain_full_disk(tmp_path, error)
+            module.explain_full_disk(tmp_path, error)
     else:
-        module._explain_full_disk(tmp_path, error)
+        module.explain_full_disk(tmp_path, error)
 
 
 def test_torchs_writer_is_asked_again_for_the_systems_number(tmp_path, monkeypatch):
-    from stiltgrid import train as module
+    from stiltgrid import exhaustion as module
 
     monkeypatch.setattr(module, "_errno_of_writing", lambda _: errno.ENOSPC)
     with pytest.raises(StiltgridError, match="the disk or the quota is full"):
-        module._explain_full_disk(tmp_path, RuntimeError("[enforce fail at inline_container.cc:672]"))
+        module.explain_full_disk(tmp_path, RuntimeError("[enforce fail at inline_container.cc:672]"))
 
 
 class Kill(BaseException):
@@ -420,8 +420,8 @@ def test_a_run_that_another_process_just_finished_is_not_trained_again(world, tm
 
     first = train(world, tmp_path / "run", max_steps=1)
     (tmp_path / "run").rename(tmp_path / "other")
-    lock = module._lock
-    monkeypatch.setattr(module, "_lock", lambda out: (tmp_path / "other").rename(out) and lock(out))
+    hold = module.hold
+    monkeypatch.setattr(module, "hold", lambda out: (tmp_path / "other").rename(out) and hold(out))
     monkeypatch.setattr(fit, "fit", lambda *a: pytest.fail("trained again"))
     assert train(world, tmp_path / "run", max_steps=1) == first
     assert "nothing to train" in capfd.readouterr().err
@@ -598,9 +598,7 @@ def test_ranks_that_were_not_started_are_missed(world, tmp_path):
 
 
 def test_two_processes_cannot_train_in_one_folder(world, tmp_path):
-    from stiltgrid.train import _lock
-
-    held = _lock(tmp_path / "run")
+    held = hold(tmp_path / "run")
     with pytest.raises(StiltgridError, match="another process is training here"):
         train(world, tmp_path / "run", max_steps=1)
     held.close()
