@@ -26,6 +26,9 @@ NAMES = (
 )
 """What XLM-R and BERT, and models like them, call the parts of their head."""
 
+OLD = {"weight": "gamma", "bias": "beta"}
+"""What files of the time of BERT call the parameters of a norm; the library reads them so to this day."""
+
 
 class Denoiser(nn.Module):
     """Loss of naming masked tokens.
@@ -88,6 +91,9 @@ def add_denoiser(model: Any, folder: Path) -> str:
         for name, parameter in denoiser.named_parameters():
             part, _, rest = name.partition(".")
             there = f"{parts[part]}.{rest}" if rest else parts[part]
+            if part == "norm" and there not in stored:
+                old = f"{parts[part]}.{OLD[rest]}"
+                there = old if old in stored else there
             if there not in stored:
                 raise StiltgridError(f"{folder}: a head without {there}; expected all of {', '.join(parts.values())}")
             with sharded.opened(stored[there]) as tensors, torch.no_grad():

@@ -61,29 +61,30 @@ class Mixture:
         self.per_epoch = epoch_size(sizes, rule)
         self.seed = seed
         self._starts = [sum(self.sizes[:i]) for i in range(len(self.sizes))]
+        self._quotas: list[list[int]] = []
+        self._owed = [0.0] * len(self.sizes)
+        self._before = [[0] * len(self.sizes)]  # of each epoch: inputs drawn in those before it
 
     def quotas(self, epochs: int) -> list[list[int]]:
         """Return how many inputs of each task the epochs 0 to `epochs` - 1 draw."""
-        found: list[list[int]] = []
-        owed = [0.0] * len(self.sizes)
-        for _ in range(epochs):
-            owed = [rest + self.per_epoch * share for rest, share in zip(owed, self.shares, strict=True)]
+        while len(self._quotas) < epochs:
+            owed = [rest + self.per_epoch * share for rest, share in zip(self._owed, self.shares, strict=True)]
             got = [max(0, int(value)) for value in owed]
             # what rounding leaves goes to those that are owed most
             order = sorted(range(len(owed)), key=lambda i: (got[i] - owed[i], i))
             for i in order[: self.per_epoch - sum(got)]:
                 got[i] += 1
-            owed = [value - number for value, number in zip(owed, got, strict=True)]
-            found.append(got)
-        return found
+            self._owed = [value - number for value, number in zip(owed, got, strict=True)]
+            self._quotas.append(got)
+            self._before.append([done + number for done, number in zip(self._before[-1], got, strict=True)])
+        return self._quotas[:epochs]
 
     def drawn(self, epoch: int) -> np.ndarray:
         """Return the numbers of an epoch's inputs, task after task; an input may occur more than once."""
-        quotas = self.quotas(epoch + 1)
+        self.quotas(epoch + 1)
         found = []
         for index, size in enumerate(self.sizes):
-            begin = sum(quota[index] for quota in quotas[:-1])
-            end = begin + quotas[-1][index]
+            begin, end = self._before[epoch][index], self._before[epoch + 1][index]
             passes = [self._pass(index, number) for number in range(begin // size, -(-end // size))]
             if passes:
                 found.append(np.concatenate(passes)[begin % size : begin % size + end - begin])

@@ -43,8 +43,6 @@ def untrainable(row: TaskRow, target: Target, source: Source | None) -> str | No
         For another source language than English: that the release has no training or dev rows in it, as far as the
         names of its files tell. For synonyms: that the kind of task has answers that change with the words.
     """
-    if target.robust is not None and row.kind == "retrieval":
-        return f"{row.name}: robust: a retrieval target is not trained; drop the key"
     if getattr(target.robust, "neighbours", None) is not None and row.kind not in IN_OTHER_WORDS:
         return (
             f"{row.name}: robust: synonyms is for kinds {', '.join(IN_OTHER_WORDS)}; the answers of kind {row.kind} "

@@ -116,11 +116,11 @@ def open_text(path: Path | str) -> Text:
     source = Path(about["source"])
     if not source.is_file() or source.stat().st_size != about["bytes"]:
         found = f"has {source.stat().st_size} bytes, {about['bytes']} were indexed" if source.is_file() else "is gone"
-        raise StiltgridError(f"{source}: {found}; put the text back, or remove {path} and run again")
+        raise StiltgridError(f"{source}: {found}; put the text back, or remove {sidecar(path)} and run again")
     try:
         offsets = np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
-        raise StiltgridError(f"{path}: no whole index ({error}); remove it and run again") from None
+        raise StiltgridError(f"{path}: no whole index ({error}); remove {sidecar(path)} and run again") from None
     with source.open("rb") as file:
         return Text(about["language"], str(source), offsets, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 

@@ -1,5 +1,6 @@
 """The arms of the literature as rows of a config: what they train on, what their recipes say, what is refused."""
 
+import json
 from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
@@ -91,6 +92,8 @@ def test_text_and_neighbours_are_inputs_of_the_runs_that_use_them_alone():
         ({"arm": {"mixing": "even"}}, "mixing"),
         ({"arm": {"denoising": 0.2}}, "the config has no text"),
         ({"arm": {"denoising": 1.0}, "denoising_text": TEXT}, "less than 1"),
+        ({"denoising_text": {**TEXT, "languages": ["de", "de"]}}, "languages: de, de names a language twice"),
+        ({"denoising_text": {**TEXT, "path": "text/all.txt"}}, "'text/all.txt' is one file for 2 languages"),
         ({"arm": {"languages": ["de", "de"]}}, "names a language twice"),
         ({"arm": {"tasks": [], "languages": ["de"]}}, "is the baseline"),
         ({"target": {"source_language": "xx"}}, "unknown language 'xx' for xglue/xnli"),
@@ -206,12 +209,45 @@ def test_a_release_without_rows_in_the_source_language_excludes_the_target_with_
     assert not grid(target=english, sources=named).excluded
 
 
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"test": "XNLI/en.test"}, r"sources\.xglue\.files\.test: XNLI/en\.test is one file, .* each of en, de"),
+        ({"train": "XNLI/en.dev", "dev": "XNLI/{lang}.dev"}, r"files\.train: .* each of en, de of xglue/xnli"),
+    ],
+)
+def test_a_file_of_one_language_is_not_read_as_anothers(files, message):
+    aim = {"task": "xglue/xnli", "languages": ["en", "de"]}
+    config = deepcopy(SMALL) | {"targets": {"xnli": aim, "german": {**aim, "source_language": "de"}}}
+    config["sources"] = {"xglue": {"path": "x", "files": files}}
+    with pytest.raises(StiltgridError, match=message):
+        validate(config)
+    # one language in all asks one file of its own
+    only = {"task": "xglue/xnli", "languages": ["de"], "source_language": "de"}
+    validate({**config, "targets": {"german": only}})
+
+
+def test_a_file_of_all_languages_serves_each_source_language(tmp_path):
+    row, file = task("xtreme/tydiqa"), tmp_path / "tydiqa-goldp-v1.1-train.json"
+    for language, start in (("ar", "arabic"), ("fi", "finnish")):
+        qa = {"id": f"{start}-1-0", "question": "q", "answers": [{"text": "b", "answer_start": 2}]}
+        article = {"paragraphs": [{"context": "a b", "qas": [qa | {"id": "english-1-0"}, qa]}]}
+        file.write_text(json.dumps({"data": [article]}))
+        examples, _ = read_source(row, "original", tmp_path, "train", language)
+        assert [e.id for e in examples] == [f"{start}-1-0"]
+    aim = {"task": "xtreme/tydiqa", "languages": ["en", "fi"]}
+    config = deepcopy(SMALL) | {"targets": {"tydiqa": aim, "finnish": {**aim, "source_language": "fi"}}}
+    source = {"path": "x", "layout": "original", "files": {"dev": file.name}, "rows": {"dev": [0, 100]}}
+    assert not Grid(validate(config | {"sources": {"xtreme/tydiqa": source}})).excluded
+
+
 def test_synonyms_are_refused_where_the_answer_is_of_the_text():
     target = {"task": "xglue/mlqa", "robust": {"kind": "synonyms", "neighbours": "n.tsv"}}
     reason = grid(target=target).excluded["tiny", "none", "xnli"]
     assert "kind span" in reason
     target = {"task": "xtreme/tatoeba", "languages": "all", "robust": {"kind": "random", "epsilon": 1}}
-    assert "is not trained" in grid(target=target).excluded["tiny", "none", "xnli"]
+    with pytest.raises(StiltgridError, match=r"targets\.xnli\.robust: xtreme/tatoeba has no training set"):
+        grid(target=target)
 
 
 def test_the_arms_of_the_docs_are_a_valid_config():

@@ -304,6 +304,19 @@ def test_the_pretrained_head_is_used_where_there_is_one(world, tmp_path, style):
             head=torch.tensor([1]),
         )["loss"]
     assert float(own) == pytest.approx(float(expected), rel=1e-4)
+    if style == "cls":
+        old = {"weight": "gamma", "bias": "beta"}
+        state = load_file(tmp_path / "b" / "model.safetensors")
+        renamed = {
+            f"{stem}.{old[end]}" if stem.endswith("transform.LayerNorm") else name: tensor
+            for name, tensor in state.items()
+            for stem, _, end in [name.rpartition(".")]
+        }
+        save_file(renamed, tmp_path / "b" / "model.safetensors", {"format": "pt"})
+        before = model.denoiser.norm.bias.clone()
+        assert add_denoiser(model, tmp_path / "b") == "pretrained"
+        assert torch.equal(model.denoiser.norm.bias, before) and before.any()
+        save_file(state, tmp_path / "b" / "model.safetensors", {"format": "pt"})
     state = load_file(tmp_path / "b" / "model.safetensors")
     del state["lm_head.layer_norm.bias" if style == "lm_head" else "cls.predictions.transform.LayerNorm.bias"]
     save_file(state, tmp_path / "b" / "model.safetensors", {"format": "pt"})

@@ -50,6 +50,17 @@ def test_epochs_keep_the_shares_and_tasks_are_drawn_in_whole_passes(rule):
         assert own.max() - own.min() <= 1
 
 
+def test_epochs_may_be_asked_for_in_any_order_and_are_counted_once(monkeypatch):
+    rule = {"cap": 7}
+    fresh = [Mixture(SIZES, rule, 1).drawn(epoch) for epoch in range(6)]
+    mixture = Mixture(SIZES, rule, 1)
+    for epoch in (4, 1, 5, 5, 0):
+        assert np.array_equal(mixture.drawn(epoch), fresh[epoch])
+    known = mixture.quotas(6)
+    monkeypatch.setattr(mixture, "shares", None)  # what is known is not counted again, so that long runs stay quick
+    assert mixture.quotas(6) == known and mixture.quotas(2) == known[:2]
+
+
 def test_a_share_below_one_input_an_epoch_is_drawn_now_and_then():
     mixture = Mixture((1000, 1), "proportional", 1)
     mixture.shares = [0.9998, 0.0002]

@@ -110,6 +110,13 @@ def test_three_rounds_are_one_split(tmp_path):
         read("anli", "original", tmp_path, "train")
 
 
+def test_a_round_without_its_ids_is_an_error_that_names_the_line(tmp_path):
+    for r in (1, 2, 3):
+        lines(tmp_path / f"anli_v1.0/R{r}/dev.jsonl", {"context": "c", "hypothesis": "h", "label": "e"})
+    with pytest.raises(StiltgridError, match=r"R1/dev\.jsonl:1: expected text under key 'uid', found keys"):
+        read("anli", "original", tmp_path)
+
+
 def test_a_missing_round_is_an_error_that_names_it(tmp_path):
     lines(tmp_path / "anli_v1.0/R1/dev.jsonl", {"uid": "u", "context": "c", "hypothesis": "h", "label": "e"})
     with pytest.raises(StiltgridError, match=r"R2/dev\.jsonl: no such file"):

@@ -14,7 +14,7 @@ from stiltgrid.artifacts import digest, file_sha256, read_json, write_json, writ
 from stiltgrid.config import validate
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example, write_examples
-from stiltgrid.grid import Cell, Grid, Run
+from stiltgrid.grid import Arm, Cell, Grid, Run
 from stiltgrid.predict_languages import keys
 from stiltgrid.predictions import Prediction, write_predictions
 from stiltgrid.readers import read_source
@@ -348,7 +348,22 @@ def test_translated_training_files_are_declared(grid):
 def test_training_in_another_language_of_a_parallel_task_is_training_on_translations(grid, task_, said):
     targets = {"nc": {"task": task_, "languages": ["en"], "source_language": "de"}}
     german = small_grid(targets=targets)
-    assert _reads_translations(german, "small") is (said == "yes")
+    assert _reads_translations(german, Arm("small", "none", 1)) is (said == "yes")
+
+
+@pytest.mark.parametrize(("languages", "layout", "said"), [(["en", "de"], "xnli", True), (["en"], "xnli", False)])
+def test_an_arm_of_translated_rows_is_training_on_translations(grid, languages, layout, said):
+    arms = {"none": {}, "mnli": {"tasks": ["mnli"], "languages": languages}}
+    source = {"intermediate/mnli": {"path": "x", "layout": {"train": layout, "dev": "glue"}}}
+    both = small_grid(intermediates=arms, sources=source)
+    assert _reads_translations(both, Arm("small", "mnli", 1)) is said
+    assert not _reads_translations(both, Arm("small", "none", 1))
+
+
+def test_a_layout_of_translations_says_so(grid):
+    source = {"xtreme/pawsx": {"path": "x", "layout": {"train": "translate_train"}}}
+    targets = {"pawsx": {"task": "xtreme/pawsx", "languages": ["de"]}}
+    assert _reads_translations(small_grid(targets=targets, sources=source), Arm("small", "none", 1))
 
 
 def test_a_submission_that_the_grid_does_not_have_is_named(grid):

@@ -1,7 +1,7 @@
 """Which files a split of a language is read from: a layout's patterns filled in, below the source folder."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,9 @@ from stiltgrid.tasks.registry import Layout, TaskRow
 
 TSV = "tsv"
 """A layout that every task of a label an example has beside those of its row: tables that a user made."""
+
+OF_ALL_LANGUAGES = ("tydiqa",)
+"""Readers that take one language's rows out of a file of all."""
 
 SIDES = ("src", "tgt")
 """What `{side}` stands for, in the order in which the files are handed to a reader."""
@@ -67,9 +70,7 @@ def filled_patterns(
         )
     else:
         patterns = patterns_of(chosen, split)
-        where = options_of(chosen, split).get("where") or {}
-        of_a_language = any(mark in text for text in (*patterns, *where.values()) for mark in ("{lang}", "{name}"))
-        if not of_a_language and language != "en" and len(task.languages) > 1:
+        if not by_language(chosen, split, patterns) and language != "en" and len(task.languages) > 1:
             raise StiltgridError(
                 f"{task.name}: the {split} split of layout {name!r} is English; asked for {language!r}; set "
                 f"`source_language: en`, or name a file in that language: `files: {{{split}: ...}}`"
@@ -81,6 +82,22 @@ def filled_patterns(
         )
     filled = [_filled(task, chosen, pattern, split, language) for pattern in patterns]
     return [p.replace("{side}", side) for p in filled for side in (SIDES if "{side}" in p else SIDES[:1])]
+
+
+def by_language(layout: Layout, split: str, patterns: Sequence[str]) -> bool:
+    """Are the rows of each language its own: by the files' names, or because the reader picks them out of one file?"""
+    where = options_of(layout, split).get("where") or {}
+    named = any(mark in text for text in (*patterns, *where.values()) for mark in ("{lang}", "{name}"))
+    return named or layout.reader in OF_ALL_LANGUAGES
+
+
+def one_for_all(task: TaskRow, layout: str | None, split: str, files: Mapping[str, str]) -> bool:
+    """Would the file that a config names for a split be read as every language's, whatever it holds?
+
+    Raises:
+        StiltgridError: if the task is pending or has no such layout.
+    """
+    return split in files and not by_language(layout_of(task, layout), split, (files[split],))
 
 
 def translatable(task: TaskRow, split: str) -> bool:

@@ -34,16 +34,17 @@ def read_json_lines(
     Raises:
         StiltgridError: for a line that is no JSON object, lacks a key, or holds something other than text.
     """
-    rows = _rows(paths, columns)
+    named = (row_options.get("id"), (row_options.get("group") or {}).get("column"))
+    rows = _rows(paths, [*columns.values(), *(key for key in named if key)])
     found = to_examples(paths[0], task, rows, columns=columns, dropped=dropped, **row_options)
     if not found:
         raise StiltgridError(f"{paths[0]}: no row is left ({dict(dropped)} dropped); expected some")
     return found
 
 
-def _rows(paths: Sequence[Path], columns: Mapping[str, str]) -> Iterator[SourceRow]:
+def _rows(paths: Sequence[Path], keys: Sequence[str]) -> Iterator[SourceRow]:
     for row in records(paths, form=".jsonl"):
-        for key in columns.values():
+        for key in keys:
             if not isinstance(row.values.get(key), str):
                 seen = f"{row.values[key]!r}" if key in row.values else f"keys {sorted(row.values)}"
                 raise StiltgridError(f"{row.where}: expected text under key {key!r}, found {seen}")

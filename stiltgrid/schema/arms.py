@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stiltgrid.schema.block import Block
 from stiltgrid.schema.retrieval import RetrievalOverride
@@ -40,6 +40,16 @@ class DenoisingText(Block):
         le=1,
         description="a language is drawn in proportion to its lines to this power (Conneau et al. 2020 and mT5: 0.3)",
     )
+
+    @model_validator(mode="after")
+    def _file_each(self) -> "DenoisingText":
+        if len(set(self.languages)) != len(self.languages):
+            raise ValueError(f"languages: {', '.join(self.languages)} names a language twice")
+        if len(self.languages) > 1 and "{lang}" not in self.path:
+            raise ValueError(
+                f"path: {self.path!r} is one file for {len(self.languages)} languages; name a file each, with {{lang}}"
+            )
+        return self
 
 
 class Adversarial(Block):

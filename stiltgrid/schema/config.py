@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from stiltgrid.errors import StiltgridError, nearest
 from stiltgrid.hub.repository import applies, dataset_of
 from stiltgrid.intermediates import check_arms, training_tasks
+from stiltgrid.one_file import shared_files
 from stiltgrid.schema.analysis import Analysis, SubmissionOptions
 from stiltgrid.schema.arms import DenoisingText, Intermediate, Target
 from stiltgrid.schema.block import Block, Name
@@ -73,6 +74,8 @@ class Config(Block):
             except StiltgridError as error:
                 raise ValueError(f"intermediates.{name}.tasks: {error}") from None
         if faults := check_arms(self.intermediates, self.denoising_text is not None):
+            raise ValueError(faults[0])
+        if faults := shared_files(self.targets, self.sources):
             raise ValueError(faults[0])
         suites = {row.suite for row in tasks().values()}
         for name in self.sources:
