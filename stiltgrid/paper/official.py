@@ -66,7 +66,7 @@ SUITES = {
 
 
 def whole_target(grid: Grid, name: str) -> str | None:
-    """Return the target that evaluates a task as its benchmark does, whole, on test, from English; None: there is none."""
+    """Return the target that evaluates a task as its benchmark does, whole, on test, from English; else None."""
     for target, row in grid.tasks.items():
         asked = grid.config.targets[target]
         as_released = asked.eval_split == "test" and grid.languages(target) == row.languages
