@@ -77,7 +77,7 @@ rule explorer:
         runtime=30,
     params:
         grid=lambda w: W.grid_digest(),
-        declaration=W.declaration_digest(),
+        declaration=lambda w: W.declaration_digest(),
     message:
         "explorer: every cell on one page, {output}"
     shell:
@@ -119,7 +119,7 @@ rule report_pages:
         runtime=10,
     params:
         grid=lambda w: W.grid_digest(),
-        declaration=W.declaration_digest(),
+        declaration=lambda w: W.declaration_digest(),
     message:
         "report: tables as pages, reproducibility checklist and data card, in {PATHS.report}"
     shell:

@@ -11,8 +11,17 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 
+def used_devices() -> list[int]:
+    """Return the GPUs on which this process holds tensors, not all that it sees: a workstation's others are idle."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return []
+    return [device for device in range(torch.cuda.device_count()) if torch.cuda.memory_allocated(device)]
+
+
 def _handles(every: bool) -> list[Any]:
-    """Return NVML's handles of this process's GPUs: the current one, or every visible one; none where NVML has none."""
+    """Return NVML's handles of this process's GPUs: the current one, or every one in use; none where NVML has none."""
     import torch
 
     if not torch.cuda.is_available():
@@ -24,7 +33,7 @@ def _handles(every: bool) -> list[Any]:
         return []
     try:
         pynvml.nvmlInit()
-        devices = range(torch.cuda.device_count()) if every else [torch.cuda.current_device()]
+        devices = used_devices() if every else [torch.cuda.current_device()]
         # by UUID: NVML does not know CUDA_VISIBLE_DEVICES, which numbers this process's devices
         names = [str(torch.cuda.get_device_properties(device).uuid) for device in devices]
         return [
@@ -48,7 +57,8 @@ class Meter:
 
     Args:
         earlier: joules of the processes that this one goes on from; None: they were not measured, so the whole is not.
-        every: all GPUs that the process sees; else the current one, as each rank of a training run has its own.
+        every: all GPUs that hold the process's tensors when the meter is made; else the current one, as each rank of a
+            training run has its own.
     """
 
     def __init__(self, earlier: float | None = 0.0, *, every: bool = False) -> None:

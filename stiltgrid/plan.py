@@ -12,8 +12,8 @@ evaluations, padding and recomputed activations are not counted apart, they belo
 
 *Device hours* = FLOP / (device_tflops x 1e12 x utilisation) / 3600, unless completed runs of the same model,
 phase and target (phase iii) or arm (phase ii) have been measured: then the mean of their seconds x devices /
-3600. For prediction: the mean seconds of a cell of the same model and target, which prediction files record;
-prediction runs on one device.
+3600. For prediction: the mean seconds x devices of a cell of the same model and target, which prediction files record;
+what was not measured is reckoned on one device.
 
 *Rows* come from the prepared data file's sidecar, else from the task row's published sizes.
 
@@ -345,9 +345,9 @@ def plan(grid: Grid, states: dict[Cell, State] | None = None) -> Plan:
     cells = list(grid.cells())
     predicted = {cell for cell in cells if states[cell].stage in ("predicted", "scored")}
     for cell in sorted(predicted):
-        seconds = read_metadata(paths.prediction(cell)).get("seconds")
-        if isinstance(seconds, int | float):
-            costs.seconds[cell.model, "predict", cell.target].append(seconds)
+        about = read_metadata(paths.prediction(cell))
+        if isinstance(seconds := about.get("seconds"), int | float):
+            costs.seconds[cell.model, "predict", cell.target].append(seconds * about.get("devices", 1))
     # measured they are, and still to be done again: new weights are never mixed with old ones' predictions
     arms |= dict.fromkeys(run for run in again if isinstance(run, Arm))
     runs |= dict.fromkeys(run for run in again if isinstance(run, Run))

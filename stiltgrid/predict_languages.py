@@ -9,7 +9,7 @@ from typing import Any
 
 from stiltgrid.artifacts import read_json
 from stiltgrid.commit import code
-from stiltgrid.energy import Meter
+from stiltgrid.energy import Meter, used_devices
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example, read_examples, sidecar
 from stiltgrid.exhaustion import OutOfMemoryError
@@ -109,6 +109,7 @@ def predict_languages(
                 "recipe_hash": manifest["recipe_hash"],
                 "data_fingerprint": read_json(sidecar(data[language]))["fingerprint"],
                 "seconds": round(seconds, 3),
+                "devices": max(1, len(used_devices())),
                 "code": code(),
                 "energy_joules": used.joules() if used is not None else None,
             },

@@ -74,31 +74,45 @@ def _kwh(joules: float | None) -> float:
     return math.nan if joules is None else joules / JOULES_A_KWH
 
 
-def _predictions(grid: Grid, run: Run) -> dict[str, Any]:
-    """Return what a run's predictions took: one device, seconds and energy by language from the files' metadata."""
+def _predictions(grid: Grid, run: Run, counted: set[str]) -> dict[str, Any]:
+    """Return what a run's predictions took, by the files' metadata: seconds times devices, and energy.
+
+    Args:
+        grid: the expanded config.
+        run: the run.
+        counted: keys of predictions of the runs before it. Those cost nothing again: every seed of a pretrained model
+            retrieves alike, and is linked to one entry of the store.
+    """
     languages = grid.languages(run.target)
     paths = [grid.paths.prediction(Cell(*run[:3], language, run.seed)) for language in languages]
     known = [about for path in paths if Path(path).exists() and "seconds" in (about := read_metadata(path))]
-    joules = [about.get("energy_joules") for about in known]
-    measured = bool(known) and None not in joules
+    own = [about for about in known if about.get("key") not in counted]
+    counted.update(about["key"] for about in own if "key" in about)
+    measured = bool(known) and all(about.get("energy_joules") is not None for about in known)
+    # files of before several devices were counted are of one
+    seconds = math.fsum(about["seconds"] * about.get("devices", 1) for about in own)
     return {
         "predicted": len(known),
         "cells": len(languages),
-        "predict_hours": math.fsum(about["seconds"] for about in known) / 3600 if known else math.nan,
-        "predict_energy_kwh": _kwh(math.fsum(joules) if measured else None),
+        "predict_hours": seconds / 3600 if known else math.nan,
+        "predict_energy_kwh": _kwh(math.fsum(about["energy_joules"] for about in own) if measured else None),
     }
 
 
-def _run_row(grid: Grid, run: Run | Arm, path: str, manifest: Mapping[str, Any] | None) -> dict[str, Any]:
+def _run_row(
+    grid: Grid, run: Run | Arm, path: str, manifest: Mapping[str, Any] | None, counted: set[str]
+) -> dict[str, Any]:
+    retrieves = isinstance(run, Run) and grid.retrieves(run.target)
     row: dict[str, Any] = {
         "model": run.model,
         "intermediate": run.intermediate,
         "target": run.target if isinstance(run, Run) else "",
         "seed": run.seed,
-        "status": "missing" if manifest is None else "done",
+        "status": "untrained" if retrieves else "missing" if manifest is None else "done",
         "cells": len(grid.languages(run.target)) if isinstance(run, Run) else 0,
         "predicted": 0,
     }
+    predicts = isinstance(run, Run) and (retrieves or manifest is not None)
     manifest = manifest or {}
     execution, seconds = manifest.get("execution", {}), manifest.get("seconds", {})
     devices = int(execution.get("devices", 1))
@@ -116,7 +130,7 @@ def _run_row(grid: Grid, run: Run | Arm, path: str, manifest: Mapping[str, Any] 
         "weights_bytes": size,
         "kept_bytes": 0 if size is not None and gone(Path(folder(path))) else size,
     }
-    return row | (_predictions(grid, run) if isinstance(run, Run) and manifest else {})
+    return row | (_predictions(grid, run, counted) if predicts else {})
 
 
 def _logged(path: Path) -> Iterator[dict[str, Any]]:
@@ -165,12 +179,11 @@ def collect_runs(grid: Grid) -> tuple["pd.DataFrame", "pd.DataFrame"]:
     """
     import pandas as pd
 
-    runs, training = [], []
-    arms = ((arm, grid.paths.arm(arm)) for arm in grid.arms)
-    places = [*arms, *((run, grid.paths.checkpoint(run)) for run in grid.fine_tuned)]
+    runs, training, counted = [], [], set[str]()
+    places = [*((arm, grid.paths.arm(arm)) for arm in grid.arms), *((r, grid.paths.checkpoint(r)) for r in grid.runs)]
     for run, path in places:
         manifest = _manifest(grid, path, run)
-        runs.append(_run_row(grid, run, path, manifest))
+        runs.append(_run_row(grid, run, path, manifest, counted))
         if manifest is not None:
             training += _training_rows(run, path, manifest)
     return (

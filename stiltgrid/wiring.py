@@ -370,7 +370,7 @@ class Wiring:
         return digest([self.grid.arms, self.grid.runs, languages])
 
     def all_manifests(self) -> list[str]:
-        """Every checkpoint's manifest."""
+        """Every checkpoint's manifest; retrieval targets have none of their own."""
         arms = [self.paths.arm(arm) for arm in self.grid.arms]
         return [*arms, *(self.paths.checkpoint(run) for run in self.grid.fine_tuned)]
 

@@ -130,6 +130,7 @@ def test_question_answering_in_xtreme_counts_with_both_metrics():
         ({}, True),
         ({"languages": ["en", "de"]}, False),
         ({"eval_split": "dev"}, False),
+        ({"source_language": "de"}, False),
     ],
 )
 def test_an_average_over_less_than_its_tasks_languages_and_test_split_is_none(change, there):
@@ -160,6 +161,9 @@ def test_an_average_that_lacks_a_cell_or_excludes_a_task_is_withheld(here):
 def test_published_scores_are_of_known_metrics_each_once_with_a_source():
     rows = published()
     assert len({row[:5] for row in rows}) == len(rows) > 150
+    # the leaderboard's own column says so
+    translated = {row.system for row in rows if row.variant == "translated"}
+    assert translated == {"FILTER", "SAG", "MP-Tune"}
     for row in rows:
         assert row.metric in METRICS and 0 < row.value < 100 and row.source, row
         known = tasks().get(row.task)
@@ -203,6 +207,9 @@ def test_the_miniature_and_parts_of_tasks_are_compared_with_nothing():
     demo = {"sources": {"xglue": {"path": "demo:xglue_full_dataset"}}}
     assert comparable_targets(small_grid(targets=xnli, **demo)) == {}
     assert comparable_targets(small_grid(targets={"xnli": {"task": "xglue/xnli", "languages": ["en", "de"]}})) == {}
+    # beside one that is trained on German, the one from English is compared
+    both = {"german": {"task": "xtreme/pawsx", "source_language": "de"}, "pawsx": {"task": "xtreme/pawsx"}}
+    assert comparable_targets(small_grid(targets=both)) == {"pawsx": ("accuracy",)}
 
 
 # pages

@@ -10,11 +10,13 @@ from stiltgrid.errors import StiltgridError
 from stiltgrid.evaluated import evaluated_manifest
 from stiltgrid.examples import sidecar, write_examples
 from stiltgrid.grid import Arm, Cell, Run
+from stiltgrid.paper.costs import costs_table
 from stiltgrid.plan import plan
 from stiltgrid.predict_languages import keys
 from stiltgrid.predictions import Prediction, write_predictions
 from stiltgrid.readers import read_source
 from stiltgrid.recipes import prediction_recipe, training_recipe
+from stiltgrid.runs import collect_runs
 from stiltgrid.status import cell_states
 from stiltgrid.storage import Storage
 from stiltgrid.store import Store, prediction_key
@@ -205,3 +207,27 @@ def test_a_retrieval_is_exported_and_scores_as_its_cells(tmp_path):
     assert entry.metrics == {"retrieval_accuracy": pytest.approx(200 / 3)}
     with pytest.raises(StiltgridError, match=r"--layout 'lazer': no task of xtreme has it; did you mean 'laser'"):
         score_submission(folder, tmp_path / "gold", suite="xtreme", layout="lazer")
+
+
+def test_a_grid_with_a_retrieval_target_asks_for_no_training_of_it():
+    """Its costs are its predictions alone; those of a pretrained model, the same for every seed, count once."""
+    grid = grid_of(seeds=2)
+    wiring, files = Wiring(grid), Files(grid)
+    assert not any("tatoeba" in path for path in wiring.all_manifests())
+    assert f"{grid.paths.figures}/training_curves.svg" in wiring.figure_files()
+    alone = grid_of(targets={"tatoeba": TATOEBA}, intermediates={"none": {}})
+    assert Wiring(alone).all_manifests() == Wiring(alone).figure_files() == []
+    files.pretrained("small")
+    for run in grid.runs:
+        if run.target == "xnli":
+            files.checkpoint(run)
+        shared = run.intermediate == "none" and run.target == "tatoeba"
+        for language in grid.languages(run.target):
+            key = digest([NONE if shared else run, language])
+            files.prediction(Cell(*run[:3], language, run.seed), key=key, seconds=1800.0)
+    runs, _ = collect_runs(grid)
+    own = runs[runs["target"] == "tatoeba"].set_index(["intermediate", "seed"])
+    assert set(own["status"]) == {"untrained"}
+    assert own["predict_hours"].to_dict() == {("none", 1): 1.0, ("none", 2): 0.0, ("mnli", 1): 1.0, ("mnli", 2): 1.0}
+    found = {row.title: [c.text for c in row.cells] for row in costs_table(grid, runs).panels[0].rows}
+    assert found["train targets"][0] == "4" and found["predict"][0] == "8"

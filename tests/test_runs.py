@@ -106,6 +106,17 @@ def test_energy_is_of_training_and_of_all_predictions(tmp_path, monkeypatch):
     assert math.isnan(run["predict_energy_kwh"]) and run["predict_hours"] > 0
 
 
+def test_a_prediction_on_several_devices_takes_all_their_hours_and_one_that_runs_share_is_counted_once(files):
+    shared = {"key": digest("shared"), "devices": 4}
+    for seed in (1, 2):
+        for language in ("en", "de", "fr"):
+            files.prediction(Cell("small", "none", "xnli", language, seed), **shared, seconds=3600.0)
+    runs, _ = collect_runs(files.grid)
+    own = runs[(runs["model"] == "small") & (runs["intermediate"] == "none") & (runs["target"] == "xnli")]
+    assert own["predicted"].tolist() == [3, 3]
+    assert own["predict_hours"].tolist() == [12.0, 0.0]
+
+
 def test_removed_weights_take_no_disk_and_runs_of_another_recipe_are_missing(files):
     path = Path(folder(files.paths.checkpoint(Run("small", "none", "xnli", 1))))
     write_json(path / "removed.json", {})
@@ -202,7 +213,9 @@ def board(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    # one more lies idle
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 1 << 20 if device < 2 else 0)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda k: SimpleNamespace(uuid="1234"))
     nvml = Counter()
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
@@ -215,6 +228,7 @@ def test_a_meter_counts_from_its_start_and_goes_on_from_earlier_processes(board)
     assert energy.Meter(None).joules() is None
     # two boards, each a look
     assert energy.Meter(every=True).joules() == 4000.0
+    assert energy.used_devices() == [0, 1]
 
 
 def test_a_board_without_the_counter_measures_nothing(board, monkeypatch):
@@ -228,3 +242,4 @@ def test_a_board_without_the_counter_measures_nothing(board, monkeypatch):
 def test_without_a_gpu_there_is_no_energy():
     assert energy.Meter().joules() is None
     assert energy.device_name() == "cpu"
+    assert energy.used_devices() == []

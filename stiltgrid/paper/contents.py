@@ -50,7 +50,8 @@ def figure_names(grid: Grid) -> tuple[str, ...]:
             found += [*(["interaction_forest"] if d.singles else []), "slopes"]
         if d.singles:
             found.append("language_gain")
-    found.append("training_curves")
+    if grid.arms or grid.fine_tuned:
+        found.append("training_curves")
     if _evaluated_often(grid):
         found.append("dev_curves")
     return tuple(found)

@@ -68,7 +68,10 @@ def _stages(grid: Grid, runs: "pd.DataFrame", model: str) -> list[Stage]:
         for arm in grid.config.intermediates
         if (count := (second["intermediate"] == arm).sum())
     ]
-    stages.append(Stage("train targets", trained(third), len(third)))
+    # a retrieval target has no training of its own
+    tuned = third[third["status"] != "untrained"]
+    if len(tuned):
+        stages.append(Stage("train targets", trained(tuned), len(tuned)))
     said = third[third["predicted"] > 0]
     predicted = tuple(
         Cost(h, e, math.nan) for h, e in zip(said["predict_hours"], said["predict_energy_kwh"], strict=True)

@@ -3,7 +3,8 @@
 A task's score is the unweighted mean of its official metric over all its languages, English included; an average is
 the unweighted mean over its tasks (XGLUE: `xglue_evaluate.py`; XTREME: `evaluate.py`, where a question answering task
 counts with the mean of exact match and F1). An average is printed only if each of its tasks is a target of the grid, on
-the official test split, in every official language: over fewer it would be another number under the same name.
+the official test split, in every official language, trained on English: else it would be another number under the same
+name.
 """
 
 from collections.abc import Callable, Mapping
@@ -65,10 +66,11 @@ SUITES = {
 
 
 def whole_target(grid: Grid, name: str) -> str | None:
-    """Return the target that evaluates a task as its benchmark does, whole, on test; None: the grid has none."""
+    """Return the target that evaluates a task as its benchmark does, whole, on test, from English; else None."""
     for target, row in grid.tasks.items():
-        as_released = grid.config.targets[target].eval_split == "test" and grid.languages(target) == row.languages
-        if row.name == name and as_released:
+        asked = grid.config.targets[target]
+        as_released = asked.eval_split == "test" and grid.languages(target) == row.languages
+        if row.name == name and as_released and asked.source_language == "en":
             return target
     return None
 

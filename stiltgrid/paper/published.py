@@ -49,7 +49,8 @@ def published() -> tuple[Published, ...]:
 def comparable_targets(grid: Grid) -> dict[str, tuple[str, ...]]:
     """Return the targets that published scores are of, by declaration: target -> the metrics that have some.
 
-    That is: the official test split in all official languages, from original files, not the miniature's.
+    That is: trained on English, the official test split in all official languages, from original files, not the
+    miniature's.
     """
     found = {}
     for task in dict.fromkeys(row.task for row in published()):

@@ -66,9 +66,10 @@ def language_table(scores: Scores, target: str) -> Table:
             panels.append(Panel(title, tuple(Row(arm_title(grid, arm), cells) for arm, cells in rows)))
     split = grid.config.targets[target].eval_split
     metrics = ", ".join(map(metric_title, row.metrics))
+    trained = "not trained on" if grid.retrieves(target) else f"trained on {source}"
     caption = (
         f"{target_title(grid, target)} ({metrics}), {split} split, by language: absolute scores, means over "
-        f"seeds; trained on {source}. Bold: best of its column and panel."
+        f"seeds; {trained}. Bold: best of its column and panel."
     )
     shown = [c for panel in panels for r in panel.rows for c in r.cells]
     below = (seed_counts(scores), *notes(scores, [target], shown))

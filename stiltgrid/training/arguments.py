@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ class Split:
     accumulation: int
 
 
+GROUP_TIMEOUT = timedelta(hours=1)
+"""How long ranks wait for one of them: the first hashes, copies and moves weights, and writes checkpoints, alone. The
+libraries' own ten minutes would end a run that is whole. A rank that is no more is noticed by the watchdog."""
 LEAST_BUCKET = 2_000_000
 """Elements of a message between ranks: the width's square, the usual size, is hundreds of messages a step in a small
 model (the miniature's steps take half the time so)."""
@@ -153,7 +157,7 @@ def prepare_deepspeed(cpu: bool) -> None:
 
     if cpu:
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    deepspeed.init_distributed(dist_backend="gloo" if cpu else "nccl")
+    deepspeed.init_distributed(dist_backend="gloo" if cpu else "nccl", timeout=GROUP_TIMEOUT)
 
 
 def optimizer_class(

@@ -41,6 +41,7 @@ from stiltgrid.tasks.registry import TaskRow, task
 from stiltgrid.tokenization import limit_threads, load_tokens
 from stiltgrid.training import checkpoints
 from stiltgrid.training.arguments import (
+    GROUP_TIMEOUT,
     deepspeed_config,
     optimizer_class,
     prepare_deepspeed,
@@ -63,7 +64,7 @@ def start_ranks(execution: Mapping[str, Any]) -> None:
     if execution["strategy"] == "zero3":
         prepare_deepspeed(cpu=not torch.cuda.is_available())
     elif not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=GROUP_TIMEOUT)
 
 
 def share_from_first(value: Any) -> Any:

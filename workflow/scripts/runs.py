@@ -27,7 +27,8 @@ def main(argv: Sequence[str] | None) -> None:
     runs, training = collect_runs(grid)
     write_runs(folder / "runs.parquet", runs, "runs")
     write_runs(folder / "training.parquet", training, "training")
-    logging.info("%s: %d of %d runs done", folder, int((runs["status"] == "done").sum()), len(runs))
+    trained = runs[runs["status"] != "untrained"]
+    logging.info("%s: %d of %d runs done", folder, int((trained["status"] == "done").sum()), len(trained))
 
 
 if __name__ == "__main__":

@@ -66,13 +66,15 @@ function content(row) {
   const seeds = [...Array(to - from).keys()].map((k) => from + k);
   const done = seeds.filter((k) => DATA.seeds.values[k].some((value) => value !== null));
   const parts = [];
+  const trained = about.kind === "retrieval" ? "not trained on" : code === about.source ? "the training language"
+    : `trained on ${languageName(about.source)}`;
   const baseline = DATA.axes.intermediate[R.intermediate[row]] === DATA.baseline;
   if (R.reason[row] !== null && DATA.reasons[R.reason[row]]) {
     parts.push(make("p", {className: `status-${DATA.statuses[R.status[row]]}`}, `${DATA.statuses[R.status[row]]}: ${DATA.reasons[R.reason[row]]}`));
   }
   parts.push(make("div", {className: "figures"},
     figure(`Score: ${about.score}`, points(R.score[row]), `${DATA.confidence} interval ${interval(R.low[row], R.high[row])}`,
-      `${about.split} split, ${code === about.source ? "the training language" : `trained on ${languageName(about.source)}`}`),
+      `${about.split} split, ${trained}`),
     baseline ? null : figure("Gain over the row without an intermediate task", points(R.gain[row], true),
       `${DATA.confidence} interval ${interval(R.gain_low[row], R.gain_high[row], true)}`, R.p[row] === null ? "" : probability(R.p[row]))));
   if (DATA.notes[R.note[row]]) parts.push(make("p", {className: "soft"}, `${DATA.notes[R.note[row]]}.`));
