@@ -65,7 +65,7 @@ class Logged(Files):
         Path(folder(manifest), "metrics.jsonl").write_text(text)
 
     def prediction(self, cell: Cell, **more) -> None:
-        about = {"key": digest(cell), "model_digest": digest(cell.run), "seconds": 36.0, "energy_joules": self.energy}
+        about = {"key": self.key(cell), "model_digest": digest(cell.run), "seconds": 36.0, "energy_joules": self.energy}
         write_predictions(self.paths.prediction(cell), [Prediction(id="0", label="x")], {**about, **more})
 
 

@@ -13,12 +13,14 @@ class Leaderboard:
     """A leaderboard's numbers beyond those of each task.
 
     Attributes:
+        title: the benchmark's name.
         averages: name -> the folders of the tasks whose scores are averaged, each task with the same weight. A task's
             score is the unweighted mean of its official metric over its languages.
         official: folder -> the metrics whose mean the leaderboard shows, where that is not the task's main one.
         source: where the rules are stated.
     """
 
+    title: str
     averages: Mapping[str, tuple[str, ...]]
     official: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     source: str = ""
@@ -28,6 +30,7 @@ UNDERSTANDING = ("NER", "POS", "NC", "MLQA", "XNLI", "PAWSX", "QADSM", "WPR", "Q
 
 LEADERBOARDS: dict[str, Leaderboard] = {
     "xglue": Leaderboard(
+        "XGLUE",
         averages={
             "Understanding": UNDERSTANDING,
             "Generation": ("QG", "NTG"),
@@ -38,12 +41,13 @@ LEADERBOARDS: dict[str, Leaderboard] = {
         source="https://microsoft.github.io/XGLUE/",
     ),
     "xtreme": Leaderboard(
+        "XTREME",
         averages={
             "All": ("xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba"),
-            "Classification": ("xnli", "pawsx"),
+            "Sentence-pair classification": ("xnli", "pawsx"),
             "Structured prediction": ("udpos", "panx"),
             "Question answering": ("xquad", "mlqa", "tydiqa"),
-            "Retrieval": ("bucc2018", "tatoeba"),
+            "Sentence retrieval": ("bucc2018", "tatoeba"),
         },
         # of a question the mean of F1 and exact match
         official={
