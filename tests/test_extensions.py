@@ -109,12 +109,13 @@ def test_extensions_change_no_recipe_of_what_does_not_use_them(tmp_path):
     assert {key: after[key] for key in before} == before
 
 
-def changed(tmp_path, **files) -> set:
+def changed(tmp_path, selection: str = "last_step", **files) -> set:
     """Return the recipes that another content of the folder changes."""
     here = folder(tmp_path / "mine")
-    before = recipes(Grid(validate(extended(here))))
+    config = extended(here) | {"training": {"selection": selection, "evaluations": 2}}
+    before = recipes(Grid(validate(config)))
     folder(tmp_path / "mine", **files)
-    after = recipes(Grid(validate(extended(here))))
+    after = recipes(Grid(validate(config)))
     return {key for key in before if before[key] != after[key]}
 
 
@@ -127,6 +128,12 @@ def test_another_reader_reads_again_what_it_reads_and_trains_nothing_by_itself(t
 
 def test_another_metric_scores_again_and_trains_again_what_is_selected_by_it(tmp_path):
     assert changed(tmp_path, metrics=METRIC + "# another\n") == OF_TONE | {("score", "tone")}
+
+
+@pytest.mark.parametrize(("selection", "trained"), [("best_dev", OF_TONE), ("last_step", set())])
+def test_another_main_metric_trains_again_what_it_selects(tmp_path, selection, trained):
+    rows = {"mine/tone": ROW | {"metrics": ["accuracy", "always"]}, "mine/plain": PLAIN}
+    assert changed(tmp_path, selection, rows=rows) == trained | {("score", "tone")}
 
 
 def test_another_title_changes_nothing_and_another_verbaliser_its_task_alone(tmp_path):
