@@ -14,7 +14,7 @@ from stiltgrid.artifacts import digest, file_sha256, read_json, write_json, writ
 from stiltgrid.config import validate
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example, write_examples
-from stiltgrid.grid import Cell, Grid, Run
+from stiltgrid.grid import Arm, Cell, Grid, Run
 from stiltgrid.predict_languages import keys
 from stiltgrid.predictions import Prediction, write_predictions
 from stiltgrid.readers import read_source
@@ -348,7 +348,19 @@ def test_translated_training_files_are_declared(grid):
 def test_training_in_another_language_of_a_parallel_task_is_training_on_translations(grid, task_, said):
     targets = {"nc": {"task": task_, "languages": ["en"], "source_language": "de"}}
     german = small_grid(targets=targets)
-    assert _reads_translations(german, "small") is (said == "yes")
+    assert _reads_translations(german, Arm("small", "none", 1)) is (said == "yes")
+
+
+@pytest.mark.parametrize(
+    ("arm", "layout", "said"),
+    [({}, "glue", False), ({"languages": ["de"]}, "glue", True), ({}, "translate_train", True)],
+)
+def test_a_translated_intermediate_is_translated_data(arm, layout, said):
+    arms = {"none": {}, "mnli": {"tasks": ["mnli"], **arm}}
+    sources = {"xglue": {"path": "x"}, "intermediate/mnli": {"path": "y", "layout": {"train": layout, "dev": "glue"}}}
+    found = small_grid(intermediates=arms, sources=sources)
+    assert _reads_translations(found, Arm("small", "mnli", 1)) is said
+    assert not _reads_translations(found, Arm("small", "none", 1))
 
 
 def test_a_submission_that_the_grid_does_not_have_is_named(grid):

@@ -180,7 +180,7 @@ def _record(grid: Grid, arm: Arm, lacking_rows: list[str]) -> dict[str, Any]:
         "grid": grid.config.grid,
         **arm._asdict(),
         "split": grid.config.submission.split,
-        "translated_data_used": "yes" if _reads_translations(grid, arm.model) else "no",
+        "translated_data_used": "yes" if _reads_translations(grid, arm) else "no",
         "source_languages": sorted({grid.config.targets[t].source_language for t in targets(grid, arm.model)}),
         "parameters": parameters,
         "parameters_from": basis,
@@ -188,20 +188,20 @@ def _record(grid: Grid, arm: Arm, lacking_rows: list[str]) -> dict[str, Any]:
     }
 
 
-def _reads_translations(grid: Grid, model: str) -> bool:
-    """Tell whether a target is trained on translated text.
+def _reads_translations(grid: Grid, arm: Arm) -> bool:
+    """Tell whether a target, or the intermediate before it, is trained on translated text.
 
-    The file of the config says so by its name; and what is not English in the parallel tasks, XNLI and PAWS-X, is
-    translated from English.
+    The layout or the file of the config says so by its name; what is not English in the parallel tasks, XNLI and
+    PAWS-X, is translated from English, and so is what is not English of an intermediate task.
     """
-    for target in targets(grid, model):
-        row = grid.tasks[target]
-        source = grid.source(row.name)
-        if source is not None and "translat" in source.files.get("train", ""):
+    if any(language != "en" for language in grid.config.intermediates[arm.intermediate].languages):
+        return True
+    trained = [target for target in targets(grid, arm.model) if not grid.retrieves(target)]
+    for name in (*grid.arm_tasks[arm.intermediate], *(grid.tasks[target].name for target in trained)):
+        source = grid.source(name)
+        if source is not None and "translat" in f"{source.layout_of('train')} {source.files.get('train')}":
             return True
-        if row.parallel and grid.config.targets[target].source_language != "en":
-            return True
-    return False
+    return any(grid.tasks[t].parallel and grid.config.targets[t].source_language != "en" for t in trained)
 
 
 def parameter_count(grid: Grid, model: str, pretrained: Mapping[str, Any]) -> tuple[int | None, str]:
