@@ -306,8 +306,8 @@ class Source(Block):
     )
     rows: dict[Literal["train", "dev", "test"], tuple[int, int | None]] = Field(
         {},
-        description="half-open slice of data rows, e.g. [0, 1600], or [1600, null] for all others, where a release lacks "
-        "a split of its own",
+        description="half-open slice of data rows, e.g. [0, 1600], or [1600, null] for all others, where a release "
+        "lacks a split of its own",
     )
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from stiltgrid.grid import Grid
 from stiltgrid.metrics import METRICS
 from stiltgrid.readers import READERS
 from stiltgrid.recipes import data_recipe, prediction_recipe, scoring_recipe, training_recipe
+from stiltgrid.submission.leaderboard import leaderboard
 from stiltgrid.tasks.registry import package_tasks, task, tasks
 from stiltgrid.wiring import Wiring
 
@@ -101,6 +102,12 @@ def test_a_config_sees_its_own_extensions_and_no_others(tmp_path):
     with pytest.raises(StiltgridError, match=r"targets\.tone\.task: unknown task 'mine/tone'"):
         validate(extended())
     assert set(tasks()) == set(package_tasks())
+
+
+def test_a_row_in_the_name_of_a_suite_takes_no_place_on_its_leaderboard(tmp_path):
+    row = ROW | {"submission": {"file": "NC/{lang}.prediction", "form": "labels"}}
+    validate(CONFIG | {"extensions": [folder(tmp_path, {"xglue/mine": row})]})
+    assert leaderboard("xglue")[1]["NC"].name == "xglue/nc"
 
 
 def test_extensions_change_no_recipe_of_what_does_not_use_them(tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from stiltgrid.errors import StiltgridError, nearest
-from stiltgrid.tasks.registry import TaskRow, tasks
+from stiltgrid.tasks.registry import TaskRow, package_tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +90,16 @@ def belongs(row: TaskRow, split: str) -> str:
 def leaderboard(suite: str) -> tuple[Leaderboard, dict[str, TaskRow]]:
     """Return a suite's leaderboard and its task rows by folder, in the official order.
 
+    They are the package's: a row of an extension belongs to no leaderboard, whatever its suite is called.
+
     Raises:
         StiltgridError: if the suite has none.
     """
     if suite not in LEADERBOARDS:
         raise StiltgridError(f"suite {suite!r} has no submission form; {nearest(suite, LEADERBOARDS)}")
-    rows = {folder_of(row): row for row in tasks().values() if row.suite == suite and row.submission is not None}
+    rows = {
+        folder_of(row): row for row in package_tasks().values() if row.suite == suite and row.submission is not None
+    }
     return LEADERBOARDS[suite], rows
 
 
