@@ -51,7 +51,7 @@ format: $(VENV)/.complete ## format Python and Snakemake files
 
 docs: $(VENV)/.complete   ## generated pages
 	stiltgrid reference > docs/config.md
-	python docs/data_table.py
+	python docs/page_tables.py
 
 lock: $(VENV)/.complete   ## write envs/lock.txt and envs/stiltgrid.yaml from what is installed
 	python -m pip freeze --disable-pip-version-check --exclude-editable | python envs/lock.py

@@ -166,7 +166,8 @@ def collect_runs(grid: Grid) -> tuple["pd.DataFrame", "pd.DataFrame"]:
     import pandas as pd
 
     runs, training = [], []
-    places = [*((arm, grid.paths.arm(arm)) for arm in grid.arms), *((r, grid.paths.checkpoint(r)) for r in grid.runs)]
+    arms = ((arm, grid.paths.arm(arm)) for arm in grid.arms)
+    places = [*arms, *((run, grid.paths.checkpoint(run)) for run in grid.fine_tuned)]
     for run, path in places:
         manifest = _manifest(grid, path, run)
         runs.append(_run_row(grid, run, path, manifest))

@@ -384,7 +384,7 @@ class Wiring:
     def all_manifests(self) -> list[str]:
         """Every checkpoint's manifest."""
         arms = [self.paths.arm(arm) for arm in self.grid.arms]
-        return [*arms, *(self.paths.checkpoint(run) for run in self.grid.runs)]
+        return [*arms, *(self.paths.checkpoint(run) for run in self.grid.fine_tuned)]
 
     def table_pages(self) -> dict[str, str]:
         """Every table as a page of the report, by its name."""

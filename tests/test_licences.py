@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 def test_the_page_of_data_has_the_table_of_the_rows():
     """If it has not: make docs."""
     page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
-    assert runpy.run_path(str(ROOT / "docs" / "data_table.py"))["with_table"](page) == page
+    assert runpy.run_path(str(ROOT / "docs" / "page_tables.py"))["with_table"]("data.md", page) == page
 
 
 def test_each_task_has_its_licence_and_citation():

@@ -59,7 +59,7 @@ def figure_names(grid: Grid) -> tuple[str, ...]:
 def _evaluated_often(grid: Grid) -> bool:
     """Whether some run is scored on dev more than once, so that there is a curve to draw."""
     # hyperparameters are the same for all seeds, and a target's for all arms: one recipe each
-    runs = {(run.model, run.target): (run.model, run.intermediate, run.target, run.seed) for run in grid.runs}
+    runs = {(run.model, run.target): (run.model, run.intermediate, run.target, run.seed) for run in grid.fine_tuned}
     arms = {arm[:2]: (arm.model, arm.intermediate, None, arm.seed) for arm in grid.arms}
     recipes = (training_recipe(grid, *place) for place in (*runs.values(), *arms.values()))
     return any(recipe["training"]["evaluations"] > 1 for recipe in recipes)

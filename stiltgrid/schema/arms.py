@@ -1,10 +1,12 @@
-"""The blocks of a config that make an arm of the literature: mixing, text for denoising, robust training."""
+"""The blocks of a config that make an arm of the literature: intermediates, targets, and what is special in them."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from stiltgrid.schema_block import Block
+from stiltgrid.schema.block import Block
+from stiltgrid.schema.retrieval import RetrievalOverride
+from stiltgrid.schema.training import TrainingOverride
 
 
 class Temperature(Block):
@@ -72,3 +74,53 @@ class Synonyms(Block):
 
 
 Robust = Annotated[Adversarial | RandomPerturbation | Synonyms, Field(discriminator="kind")]
+
+
+class Intermediate(Block):
+    """An intermediate arm: `{}` is the baseline without one."""
+
+    tasks: tuple[str, ...] = Field(
+        (), description="tasks of suite `intermediate` (or suite/task), or other intermediates' names; each used once"
+    )
+    mixing: Mixing = Field(
+        "proportional", description="several tasks: how often each is drawn; `uniform`: all alike (docs/arms.md)"
+    )
+    languages: tuple[str, ...] = Field(
+        ("en",),
+        min_length=1,
+        description="languages of the training rows, others than `en` machine-translated; dev rows stay English",
+    )
+    denoising: float | None = Field(
+        None, gt=0, lt=1, description="share of the optimizer steps that restore `denoising_text` instead of a task"
+    )
+    training: TrainingOverride = Field(default_factory=TrainingOverride, description="hyperparameters of this arm")
+    title: str | None = Field(None, description="name in tables; null: the key")
+
+
+class DecodingOverride(Block):
+    """How a text2text model writes answers; null keeps the task's own. Part of predictions, not of training."""
+
+    beams: int | None = Field(None, ge=1, le=32, description="beams of beam search; 1: greedy")
+    length_penalty: float | None = Field(
+        None, description="the log-likelihood is divided by the length to this power: a higher one prefers longer texts"
+    )
+
+
+class Target(Block):
+    """A target task."""
+
+    task: str = Field(description="suite/task, e.g. xglue/xnli")
+    languages: Literal["all"] | tuple[str, ...] = Field("all", description="evaluation languages; `all`: the task's")
+    source_language: str = Field(
+        "en", description="language of the training and dev rows; all others, English too, are then zero-shot"
+    )
+    robust: Robust | None = Field(None, description="robust training, against embeddings that differ by language")
+    eval_split: Literal["test", "dev"] = Field("test", description="the split that is scored")
+    training: TrainingOverride = Field(default_factory=TrainingOverride, description="hyperparameters of this target")
+    decoding: DecodingOverride = Field(
+        default_factory=DecodingOverride, description="text2text question answering and generation: how text is written"
+    )
+    retrieval: RetrievalOverride = Field(
+        default_factory=RetrievalOverride, description="retrieval targets: how sentences are embedded and searched"
+    )
+    title: str | None = Field(None, description="name in tables; null: the task's title")
