@@ -48,12 +48,12 @@ const probability = (p) => (p === null ? DASH : p < 0.0005 ? "p < 0.001" : `p = 
 const seedsText = (row) => `${R.have[row]}/${R.of[row]}`;
 const COLUMNS = [
   {key: "model", label: "Model", width: 14},
-  {key: "intermediate", label: "Intermediate", width: 12},
-  {key: "target", label: "Target", width: 10},
+  {key: "intermediate", label: "Intermediate", width: 12.5},
+  {key: "target", label: "Target", width: 9},
   {key: "language", label: "Language", width: 10},
-  {key: "metric", label: "Metric", width: 13, extra: true, text: (row) => metrics(row).score},
+  {key: "metric", label: "Metric", width: 12, extra: true, text: (row) => metrics(row).score},
   {key: "score", label: "Score", width: 7, number: true, text: (row) => points(R.score[row])},
-  {key: "low", label: `${DATA.confidence} interval of the score`, short: `Score, ${DATA.confidence}`, width: 12, number: true, extra: true,
+  {key: "low", label: `${DATA.confidence} interval of the score`, short: `Score, ${DATA.confidence}`, width: 14, number: true, extra: true,
     text: (row) => interval(R.low[row], R.high[row])},
   {key: "gain", label: "Gain", width: 8, number: true, text: (row) => points(R.gain[row], true)},
   {key: "gain_low", label: `${DATA.confidence} interval of the gain`, short: `Gain, ${DATA.confidence}`, width: 14, number: true, extra: true,

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ROW, GAP = 0.235, 0.12
-"""Inches a row; the average's distance, in columns."""
+ROW, LINE, TITLE, BAR = 0.235, 0.12, 0.26, 0.55
+"""Inches of a row, of a line above the columns, of a panel's title, of the scale below."""
+GAP, MARGIN = 0.12, 0.01
+"""The average's distance, and what keeps the outer cells' edges whole, in columns."""
 COMMON = 0.95
 """Share of gains that the scale holds; it ends at the largest unless that is more than twice as far."""
 
@@ -54,7 +56,11 @@ def gains_figure(material: Material) -> "Figure":
     if not known:
         raise LeftOutError("no gain is estimated: a run with and one without an intermediate task must be complete")
     end, clipped = scale(known)
-    figure = new_figure(0.75 + len(d.models) * (0.35 + ROW * len(d.arms)))
+    heads = _wrapped(
+        [*(f"{target_title(grid, t)}\n{score_title(material.scores.metrics[t])}" for t in targets), "Average"]
+    )
+    above = LINE * max(head.count("\n") + 1 for head in heads)
+    figure = new_figure(above + BAR + len(d.models) * (TITLE + ROW * len(d.arms)))
     panels = figure.subplots(len(d.models), 1, squeeze=False)[:, 0]
     for k, (axes, model) in enumerate(zip(panels, d.models, strict=True)):
         _panel(axes, rows[model], end)
@@ -64,8 +70,7 @@ def gains_figure(material: Material) -> "Figure":
         axes.spines[:].set_visible(False)
         axes.set_xticks([])
         if k == 0:
-            heads = [f"{target_title(grid, t)}\n{score_title(material.scores.metrics[t])}" for t in targets]
-            axes.set_xticks([*range(len(targets)), len(targets) + GAP], _wrapped([*heads, "Average"]))
+            axes.set_xticks([*range(len(targets)), len(targets) + GAP], heads)
             axes.tick_params(axis="x", top=False, bottom=False, labeltop=True, labelbottom=False)
             axes.tick_params(axis="x", labelsize=6 if len(targets) > 6 else 7)
     colours = [f"#{shade(x * end, end) or 'FFFFFF'}" for x in (-1.0, 0.0, 1.0)]
@@ -76,7 +81,7 @@ def gains_figure(material: Material) -> "Figure":
         extend="both" if clipped else "neither",
         fraction=0.05,
         aspect=45,
-        pad=0.02,
+        pad=0.08 / figure.get_figheight(),
     )
     bar.set_label("gain over no intermediate task, languages that are not trained on, in points (†: differs from 0)")
     bar.outline.set_linewidth(0.5)
@@ -107,5 +112,5 @@ def _panel(axes: "Axes", rows: Sequence[Sequence[Finding | None]], end: float) -
             if there:
                 text = number(found.value, signed=True) + ("†" if found.marked else "")  # type: ignore[union-attr]
                 axes.text(left, y, text, ha="center", va="center", fontsize=small)
-    axes.set_xlim(-0.5, columns - 0.5 + GAP)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(-0.5 - MARGIN, columns - 0.5 + GAP + MARGIN)
+    axes.set_ylim(len(rows) - 0.5 + 3 * MARGIN, -0.5 - 3 * MARGIN)

@@ -1,5 +1,6 @@
 """The forest plot: for each target, how much more the large model gains than the small one; the headline a diamond."""
 
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from stiltgrid.paper.answer import confidence, interval, points
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROW = 0.23
+LINE = 95
+"""Letters of a line across the figure."""
 
 
 def interaction_figure(material: Material) -> "Figure":
@@ -31,7 +34,7 @@ def interaction_figure(material: Material) -> "Figure":
     rows = [(target_title(grid, t), findings.find("interaction", "", "", t)) for t in targets]
     if len(targets) == 1:
         rows = []  # the headline is of that target, and drawn below
-    figure = new_figure(0.95 + ROW * (len(rows) + 1))
+    figure = new_figure(1.05 + ROW * (len(rows) + 1))
     axes = figure.subplots()
     for y, (_, found) in enumerate(rows):
         if found is not None and found.estimated:
@@ -56,12 +59,14 @@ def interaction_figure(material: Material) -> "Figure":
     low, high = axes.get_xlim()
     edge = max(abs(low), abs(high))
     axes.set_xlim(-edge, edge)
-    axes.set_xlabel(
-        f"← helps {small} more          helps {large} more →\n"
+    axes.set_xlabel(f"← helps {small} more          helps {large} more →")
+    told = (
         f"gain of {large} minus gain of {small}, points, {confidence(findings)} intervals"
         + ("; open: seed noise not measured" if any(f and f.seed_status != "measured" for f in shown) else "")
         + (f"; {DAGGER}: differs from 0" if any(f and f.family and f.marked for f in shown) else "")
     )
+    # under the whole figure: the axes are narrower than what is to be said
+    figure.supxlabel(fill(told, LINE), fontsize=axes.xaxis.label.get_fontsize())
     return figure
 
 
