@@ -21,7 +21,7 @@ for _target in W.retrieved:
             **W.resources("predict", workflow.resource_settings.default_resources),
         params:
             target=_target,
-            recipe=W.prediction_params(_target),
+            recipe=W.layer_params(_target),
         message:
             "layers: {wildcards.model} after {wildcards.intermediate} on {params.target}, seed {wildcards.seed}"
         shell:

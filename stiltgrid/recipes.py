@@ -116,10 +116,12 @@ def training_recipe(grid: Grid, model: str, intermediate: str, target: str | Non
         # where there is no adapter yet, nothing is merged or stacked
         first = target is None or not grid.arm_tasks[intermediate]
         about["lora"] = row.lora.model_dump(mode="json", exclude={"phases"} if first else None)
-    # what selects a checkpoint, where an extension defines it
+    # what selects a checkpoint, where an extension defines the metric or the row that names it
     code = code_of("metric", [metric for name in names for metric in task(name).metrics])
+    own = {name: task(name).metrics[0] for name in names if name in in_force().rows}
     return {
         **({"metrics": code} if code else {}),
+        **({"selected_by": own} if own and training.selection == "best_dev" else {}),
         "version": RECIPE_VERSION,
         "phase": "intermediate" if target is None else "target",
         "model": about,

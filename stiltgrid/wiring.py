@@ -277,6 +277,18 @@ class Wiring:
         """Scores by layer of one run of a retrieval target, with wildcards left open."""
         return f"{self.paths.root}/layers/{{model}}/{{intermediate}}/{target}/seed{{seed}}.csv"
 
+    def layer_params(self, target: str) -> Callable[[Wildcards], dict[str, Any]]:
+        """What, beside the checkpoint, determines a run's scores by layer: not the layer that is declared."""
+
+        def params(w: Wildcards) -> dict[str, Any]:
+            about = prediction_recipe(self.grid, target, w.model)
+            return about | {
+                "retrieval": {key: value for key, value in about["retrieval"].items() if key != "layer"},
+                "score": scoring_recipe(self.grid, target),
+            }
+
+        return params
+
     def layer_files(self) -> list[str]:
         """Scores by layer of every run of a retrieval target; a pretrained model's are the same for every seed."""
         return [

@@ -11,6 +11,7 @@ from stiltgrid.grid import Grid
 from stiltgrid.metrics import METRICS
 from stiltgrid.readers import READERS
 from stiltgrid.recipes import data_recipe, prediction_recipe, scoring_recipe, training_recipe
+from stiltgrid.submission.leaderboard import leaderboard
 from stiltgrid.tasks.registry import package_tasks, task, tasks
 from stiltgrid.wiring import Wiring
 
@@ -103,18 +104,25 @@ def test_a_config_sees_its_own_extensions_and_no_others(tmp_path):
     assert set(tasks()) == set(package_tasks())
 
 
+def test_a_row_in_the_name_of_a_suite_takes_no_place_on_its_leaderboard(tmp_path):
+    row = ROW | {"submission": {"file": "NC/{lang}.prediction", "form": "labels"}}
+    validate(CONFIG | {"extensions": [folder(tmp_path, {"xglue/mine": row})]})
+    assert leaderboard("xglue")[1]["NC"].name == "xglue/nc"
+
+
 def test_extensions_change_no_recipe_of_what_does_not_use_them(tmp_path):
     before = recipes(Grid(validate(CONFIG)))
     after = recipes(Grid(validate(extended(folder(tmp_path)))))
     assert {key: after[key] for key in before} == before
 
 
-def changed(tmp_path, **files) -> set:
+def changed(tmp_path, selection: str = "last_step", **files) -> set:
     """Return the recipes that another content of the folder changes."""
     here = folder(tmp_path / "mine")
-    before = recipes(Grid(validate(extended(here))))
+    config = extended(here) | {"training": {"selection": selection, "evaluations": 2}}
+    before = recipes(Grid(validate(config)))
     folder(tmp_path / "mine", **files)
-    after = recipes(Grid(validate(extended(here))))
+    after = recipes(Grid(validate(config)))
     return {key for key in before if before[key] != after[key]}
 
 
@@ -127,6 +135,12 @@ def test_another_reader_reads_again_what_it_reads_and_trains_nothing_by_itself(t
 
 def test_another_metric_scores_again_and_trains_again_what_is_selected_by_it(tmp_path):
     assert changed(tmp_path, metrics=METRIC + "# another\n") == OF_TONE | {("score", "tone")}
+
+
+@pytest.mark.parametrize(("selection", "trained"), [("best_dev", OF_TONE), ("last_step", set())])
+def test_another_main_metric_trains_again_what_it_selects(tmp_path, selection, trained):
+    rows = {"mine/tone": ROW | {"metrics": ["accuracy", "always"]}, "mine/plain": PLAIN}
+    assert changed(tmp_path, selection, rows=rows) == trained | {("score", "tone")}
 
 
 def test_another_title_changes_nothing_and_another_verbaliser_its_task_alone(tmp_path):

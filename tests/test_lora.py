@@ -17,11 +17,12 @@ from stiltgrid.config import load
 from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import Grid
 from stiltgrid.launch import command
-from stiltgrid.models import load_heads, load_saved, load_text2text, save_model
+from stiltgrid.models import load_encoder, load_heads, load_saved, load_text2text, save_model
 from stiltgrid.placement import Placement
 from stiltgrid.predict import Predictor
 from stiltgrid.recipes import training_recipe
-from stiltgrid.schema import Config
+from stiltgrid.retrieve.embedding import Embedder
+from stiltgrid.schema import Config, Retrieval
 from stiltgrid.tasks.registry import task
 from stiltgrid.train import run
 from stiltgrid.training import checkpoints
@@ -161,6 +162,24 @@ def test_phases_add_up_to_the_sum_of_both_products(world, phases, family, way):
     assert torch.equal(
         *(products(phases / family / x / "weights")[0][min(products(out / "weights")[0])] for x in ("ii", way))
     )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_sentences_are_embedded_by_the_encoder_with_its_adapters(world, phases, family):
+    pretrained, checkpoint = world[0] / family, phases / family / "ii"
+    loaded = Embedder.load(checkpoint, pretrained, 1)
+    bare = load_encoder(pretrained / "model")
+    names = {name for name, _ in bare.named_modules()}
+    [change] = products(checkpoint / "weights")
+    with torch.no_grad():
+        for name in names & set(change):  # a text2text model's decoder has adapters, too
+            bare.get_submodule(name).weight += change[name]
+    [ours], [theirs] = (
+        e.embed(["the cat runs", "a dog"], [2], Retrieval())[0] for e in (loaded, Embedder(bare.eval(), loaded.tokens))
+    )
+    assert ours == pytest.approx(theirs, abs=1e-5)
+    [untrained], _ = Embedder.load(pretrained, pretrained, 1).embed(["the cat runs", "a dog"], [2], Retrieval())
+    assert abs(ours - untrained).max() > 1e-3
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -407,11 +407,18 @@ def test_a_file_of_the_user_s_own_has_no_published_count(tmp_path):
     assert about["warnings"] == []
 
 
-@pytest.mark.parametrize("rows", [(0, 6), (3, 3), (4, 2), (-1, 2)])
+def test_rows_without_an_end_are_all_the_others(tmp_path):
+    put(tmp_path, "XNLI/en.dev", XNLI)
+    examples, about = read_source(task("xglue/xnli"), None, tmp_path, "dev", "en", rows=(3, None))
+    assert [e.id for e in examples] == ["4", "5"]
+    assert about["rows"] == [3, None]
+
+
+@pytest.mark.parametrize("rows", [(0, 6), (3, 3), (4, 2), (-1, 2), (5, None)])
 def test_rows_beyond_the_file_are_refused(tmp_path, rows):
     put(tmp_path, "XNLI/en.dev", XNLI)
     message = refused(tmp_path, "xglue/xnli", rows=rows)
-    assert f"rows [{rows[0]}, {rows[1]}) asked of 5 examples" in message
+    assert f"rows [{rows[0]}, {5 if rows[1] is None else rows[1]}) asked of 5 examples" in message
 
 
 def test_the_folder_may_be_the_suite_s_or_the_task_s_own(tmp_path):

@@ -85,6 +85,17 @@ def test_settings_are_part_of_predictions_and_of_nothing_that_is_trained():
     assert one.decoding("tatoeba", "small") != two.decoding("tatoeba", "small")
 
 
+def test_scores_by_layer_rest_on_all_but_the_declared_layer(monkeypatch):
+    def params(**how):
+        return Wiring(grid_of(targets={"tatoeba": {**TATOEBA, "retrieval": how}})).layer_params("tatoeba")(Wild(NONE))
+
+    first = params(layer=3)
+    assert first == params(layer=5)
+    assert first != params(pooling="mean") and first != params(special_tokens=False)
+    monkeypatch.setattr("stiltgrid.recipes.SCORE_VERSION", 99)
+    assert first != params(layer=3)
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [

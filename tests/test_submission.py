@@ -364,6 +364,16 @@ def test_a_layout_of_translations_says_so(grid):
     source = {"xtreme/pawsx": {"path": "x", "layout": {"train": "translate_train"}}}
     targets = {"pawsx": {"task": "xtreme/pawsx", "languages": ["de"]}}
     assert _reads_translations(small_grid(targets=targets, sources=source), Arm("small", "none", 1))
+@pytest.mark.parametrize(
+    ("arm", "layout", "said"),
+    [({}, "glue", False), ({"languages": ["de"]}, "glue", True), ({}, "translate_train", True)],
+)
+def test_a_translated_intermediate_is_translated_data(arm, layout, said):
+    arms = {"none": {}, "mnli": {"tasks": ["mnli"], **arm}}
+    sources = {"xglue": {"path": "x"}, "intermediate/mnli": {"path": "y", "layout": {"train": layout, "dev": "glue"}}}
+    found = small_grid(intermediates=arms, sources=sources)
+    assert _reads_translations(found, Arm("small", "mnli", 1)) is said
+    assert not _reads_translations(found, Arm("small", "none", 1))
 
 
 def test_a_submission_that_the_grid_does_not_have_is_named(grid):

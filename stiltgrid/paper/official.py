@@ -2,13 +2,10 @@
 
 A task's score is the unweighted mean of its official metric over all its languages, English included; an average is
 the unweighted mean over its tasks (XGLUE: `xglue_evaluate.py`; XTREME: `evaluate.py`, where a question answering task
-counts with the mean of exact match and F1). An average is printed only if each of its tasks is a target of the grid, on
-the official test split, in every official language, trained on English: else it would be another number under the same
-name.
+counts with the mean of exact match and F1). Which they are is said once, in `stiltgrid.submission.leaderboard`. An
+average is printed only if each of its tasks is a target of the grid, on the official test split, in every official
+language, trained on English: else it would be another number under the same name.
 """
-
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from stiltgrid.grid import Grid
 from stiltgrid.paper.averages import Mean, mean, score
@@ -17,52 +14,7 @@ from stiltgrid.paper.main_table import bold
 from stiltgrid.paper.notes import arm_title, model_title, notes, seed_counts
 from stiltgrid.paper.render import Column, Panel, Row, Table
 from stiltgrid.paper.scores import Scores
-from stiltgrid.tasks.registry import TaskRow
-
-
-@dataclass(frozen=True, slots=True)
-class Suite:
-    """How a benchmark averages.
-
-    Attributes:
-        title: its name.
-        averages: name -> tasks, without the suite.
-        metrics: the official metrics of a task; its score is their mean.
-    """
-
-    title: str
-    averages: Mapping[str, tuple[str, ...]]
-    metrics: Callable[[TaskRow], tuple[str, ...]]
-
-
-def _xglue(row: TaskRow) -> tuple[str, ...]:
-    # its "POS accuracy" is precision over runs of equal tags (tasks/xglue.yaml)
-    return ("pos_xglue",) if row.name == "xglue/pos" else row.metrics[:1]
-
-
-def _xtreme(row: TaskRow) -> tuple[str, ...]:
-    return tuple(m for m in row.metrics if m.endswith(("_f1", "_exact"))) if row.kind == "span" else row.metrics[:1]
-
-
-GROUPS = {
-    "Sentence-pair": ("xnli", "pawsx"),
-    "Structured": ("udpos", "panx"),
-    "QA": ("xquad", "mlqa", "tydiqa"),
-    "Retrieval": ("bucc2018", "tatoeba"),
-}
-SUITES = {
-    "xglue": Suite(
-        "XGLUE",
-        {
-            "Understanding": ("ner", "pos", "nc", "mlqa", "xnli", "pawsx", "qadsm", "wpr", "qam"),
-            "Generation": ("qg", "ntg"),
-            "Unique": ("nc", "qadsm", "wpr", "qam"),
-        },
-        _xglue,
-    ),
-    "xtreme": Suite("XTREME", {**GROUPS, "Total": tuple(t for group in GROUPS.values() for t in group)}, _xtreme),
-}
-"""Suite -> its averages."""
+from stiltgrid.submission.leaderboard import LEADERBOARDS, folder_of, leaderboard, official_metrics
 
 
 def whole_target(grid: Grid, name: str) -> str | None:
@@ -78,9 +30,10 @@ def whole_target(grid: Grid, name: str) -> str | None:
 def official_averages(grid: Grid) -> dict[tuple[str, str], tuple[str, ...]]:
     """Return the averages that a grid declares whole: (suite, name) -> targets."""
     found = {}
-    for suite, row in SUITES.items():
-        for name, names in row.averages.items():
-            targets = [whole_target(grid, f"{suite}/{task}") for task in names]
+    for suite in LEADERBOARDS:
+        board, rows = leaderboard(suite)
+        for name, folders in board.averages.items():
+            targets = [whole_target(grid, rows[folder].name) for folder in folders]
             if None not in targets:
                 found[suite, name] = tuple(t for t in targets if t is not None)
     return found
@@ -88,9 +41,9 @@ def official_averages(grid: Grid) -> dict[tuple[str, str], tuple[str, ...]]:
 
 def official_average(scores: Scores, model: str, arm: str, suite: str, targets: tuple[str, ...]) -> Mean:
     """Return an average of a model's arm; excluded where one of its tasks is."""
-    metrics = SUITES[suite].metrics
-    tasks = scores.grid.tasks
-    found = mean({t: scores.target(model, arm, t, metrics(tasks[t])) for t in targets})
+    board, tasks = LEADERBOARDS[suite], scores.grid.tasks
+    metrics = {t: official_metrics(board, folder_of(tasks[t]), tasks[t]) for t in targets}
+    found = mean({t: scores.target(model, arm, t, metrics[t]) for t in targets})
     return score(None, "excluded") if found.excluded else found
 
 
@@ -108,10 +61,10 @@ def official_table(scores: Scores) -> Table:
     several = len({suite for suite, _ in averages}) > 1
     columns, before = [], None
     for (suite, name), targets in averages.items():
-        title = f"{SUITES[suite].title} {name}" if several else name
+        title = f"{LEADERBOARDS[suite].title} {name}" if several else name
         columns.append(Column(title, f"{len(targets)} tasks", apart=before not in (None, suite)))
         before = suite
-    names = " and ".join(dict.fromkeys(SUITES[suite].title for suite, _ in averages))
+    names = " and ".join(dict.fromkeys(LEADERBOARDS[suite].title for suite, _ in averages))
     caption = (
         f"Official averages of {names}: unweighted means over tasks of each task's official metric, itself the mean "
         "over all languages, the training language included; absolute scores, means over seeds. Bold: best of its "

@@ -79,7 +79,7 @@ def read_source(
     language: str,
     *,
     files: Mapping[str, str] | None = None,
-    rows: tuple[int, int] | None = None,
+    rows: tuple[int, int | None] | None = None,
 ) -> tuple[list[Example], dict[str, Any]]:
     """Read one split of one language from a release's own files.
 
@@ -90,8 +90,8 @@ def read_source(
         split: train, dev or test.
         language: one of the task's languages.
         files: patterns by split that replace the layout's; see `source_paths`.
-        rows: half-open slice, from 0, of the examples read; for a release that lacks a split of its own. Ids
-            and groups stay those of the whole file.
+        rows: half-open slice, from 0, of the examples read, to their end where its own is None; for a release that
+            lacks a split of its own. Ids and groups stay those of the whole file.
 
     Returns:
         The examples in file order, and a record of JSON values with keys `task`, `split`, `language`,
@@ -121,7 +121,7 @@ def read_source(
         warnings.append(f"{where}: {len(examples)} examples ({dropped.total()} dropped), published: {published}")
     warnings += [f"{where}: {count} examples {what}" for what, count in _oddities(task, examples).items() if count]
     if rows is not None:
-        first, stop = rows
+        first, stop = rows[0], len(examples) if rows[1] is None else rows[1]
         if not 0 <= first < stop <= len(examples):
             raise StiltgridError(
                 f"{where}: rows [{first}, {stop}) asked of {len(examples)} examples; expected 0 <= first < "

@@ -28,8 +28,10 @@ class Source(Block):
     files: dict[Literal["train", "dev", "test"], str] = Field(
         {}, description="file patterns that replace the layout's, `{lang}` is filled in"
     )
-    rows: dict[Literal["train", "dev", "test"], tuple[int, int]] = Field(
-        {}, description="half-open slice of data rows, e.g. [0, 1600], where a release lacks a split of its own"
+    rows: dict[Literal["train", "dev", "test"], tuple[int, int | None]] = Field(
+        {},
+        description="half-open slice of data rows, e.g. [0, 1600], or [1600, null] for all others, where a release "
+        "lacks a split of its own",
     )
 
     @model_validator(mode="after")

@@ -189,21 +189,19 @@ def _record(grid: Grid, arm: Arm, lacking_rows: list[str]) -> dict[str, Any]:
 
 
 def _reads_translations(grid: Grid, arm: Arm) -> bool:
-    """Tell whether the arm or a target is trained on translated text.
+    """Tell whether a target, or the intermediate before it, is trained on translated text.
 
-    The layout or the file of the config says so by its name; an intermediate's rows in other languages than English are
-    translated; and so is what is not English in the parallel tasks, XNLI and PAWS-X.
+    The layout or the file of the config says so by its name; what is not English in the parallel tasks, XNLI and
+    PAWS-X, is translated from English, and so is what is not English of an intermediate task.
     """
-    named = [*grid.arm_tasks[arm.intermediate], *(grid.tasks[target].name for target in targets(grid, arm.model))]
-    for source in filter(None, map(grid.source, named)):
-        if "translat" in source.files.get("train", "") or "translat" in (source.layout_of("train") or ""):
-            return True
-    if grid.arm_tasks[arm.intermediate] and grid.config.intermediates[arm.intermediate].languages != ("en",):
+    if any(language != "en" for language in grid.config.intermediates[arm.intermediate].languages):
         return True
-    return any(
-        grid.tasks[target].parallel and grid.config.targets[target].source_language != "en"
-        for target in targets(grid, arm.model)
-    )
+    trained = [target for target in targets(grid, arm.model) if not grid.retrieves(target)]
+    for name in (*grid.arm_tasks[arm.intermediate], *(grid.tasks[target].name for target in trained)):
+        source = grid.source(name)
+        if source is not None and "translat" in f"{source.layout_of('train')} {source.files.get('train')}":
+            return True
+    return any(grid.tasks[t].parallel and grid.config.targets[t].source_language != "en" for t in trained)
 
 
 def parameter_count(grid: Grid, model: str, pretrained: Mapping[str, Any]) -> tuple[int | None, str]:

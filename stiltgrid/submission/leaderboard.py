@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from stiltgrid.errors import StiltgridError, nearest
-from stiltgrid.tasks.registry import TaskRow, tasks
+from stiltgrid.tasks.registry import TaskRow, package_tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,12 +13,14 @@ class Leaderboard:
     """A leaderboard's numbers beyond those of each task.
 
     Attributes:
+        title: the benchmark's name.
         averages: name -> the folders of the tasks whose scores are averaged, each task with the same weight. A task's
             score is the unweighted mean of its official metric over its languages.
         official: folder -> the metrics whose mean the leaderboard shows, where that is not the task's main one.
         source: where the rules are stated.
     """
 
+    title: str
     averages: Mapping[str, tuple[str, ...]]
     official: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     source: str = ""
@@ -28,6 +30,7 @@ UNDERSTANDING = ("NER", "POS", "NC", "MLQA", "XNLI", "PAWSX", "QADSM", "WPR", "Q
 
 LEADERBOARDS: dict[str, Leaderboard] = {
     "xglue": Leaderboard(
+        "XGLUE",
         averages={
             "Understanding": UNDERSTANDING,
             "Generation": ("QG", "NTG"),
@@ -38,12 +41,13 @@ LEADERBOARDS: dict[str, Leaderboard] = {
         source="https://microsoft.github.io/XGLUE/",
     ),
     "xtreme": Leaderboard(
+        "XTREME",
         averages={
             "All": ("xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba"),
-            "Classification": ("xnli", "pawsx"),
+            "Sentence-pair classification": ("xnli", "pawsx"),
             "Structured prediction": ("udpos", "panx"),
             "Question answering": ("xquad", "mlqa", "tydiqa"),
-            "Retrieval": ("bucc2018", "tatoeba"),
+            "Sentence retrieval": ("bucc2018", "tatoeba"),
         },
         # of a question the mean of F1 and exact match
         official={
@@ -86,12 +90,16 @@ def belongs(row: TaskRow, split: str) -> str:
 def leaderboard(suite: str) -> tuple[Leaderboard, dict[str, TaskRow]]:
     """Return a suite's leaderboard and its task rows by folder, in the official order.
 
+    They are the package's: a row of an extension belongs to no leaderboard, whatever its suite is called.
+
     Raises:
         StiltgridError: if the suite has none.
     """
     if suite not in LEADERBOARDS:
         raise StiltgridError(f"suite {suite!r} has no submission form; {nearest(suite, LEADERBOARDS)}")
-    rows = {folder_of(row): row for row in tasks().values() if row.suite == suite and row.submission is not None}
+    rows = {
+        folder_of(row): row for row in package_tasks().values() if row.suite == suite and row.submission is not None
+    }
     return LEADERBOARDS[suite], rows
 
 
