@@ -364,6 +364,8 @@ def test_a_layout_of_translations_says_so(grid):
     source = {"xtreme/pawsx": {"path": "x", "layout": {"train": "translate_train"}}}
     targets = {"pawsx": {"task": "xtreme/pawsx", "languages": ["de"]}}
     assert _reads_translations(small_grid(targets=targets, sources=source), Arm("small", "none", 1))
+
+
 @pytest.mark.parametrize(
     ("arm", "layout", "said"),
     [({}, "glue", False), ({"languages": ["de"]}, "glue", True), ({}, "translate_train", True)],
