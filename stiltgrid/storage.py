@@ -135,18 +135,20 @@ class Storage:
         for language in self.grid.languages(run.target):
             fingerprint = _fingerprint(self.paths.data(self.grid.evaluation(run.target, language)))
             if fingerprint is None:
-                found.append(language)
+                # rows that are being read again, most likely the same: a forced data job must not train anything
+                if whole or not self._linked(Cell(*run[:3], language, run.seed), "model_digest", manifest["digest"]):
+                    found.append(language)
                 continue
             key = prediction_key(manifest["digest"], fingerprint, task, language, decoding)
             there = self.store.holds(key) if whole else self.store.path(key).is_file()
-            if not there and (whole or not self._linked(Cell(*run[:3], language, run.seed), key)):
+            if not there and (whole or not self._linked(Cell(*run[:3], language, run.seed), "key", key)):
                 found.append(language)
         return found
 
-    def _linked(self, cell: Cell, key: str) -> bool:
-        """Does a cell's prediction file hold these predictions, whatever became of the store's entry?"""
+    def _linked(self, cell: Cell, name: str, value: str) -> bool:
+        """Does a cell's prediction file say so of itself, whatever became of the store's entry?"""
         try:
-            return read_metadata(self.paths.prediction(cell)).get("key") == key
+            return read_metadata(self.paths.prediction(cell)).get(name) == value
         except StiltgridError:
             return False
 

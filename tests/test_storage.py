@@ -9,7 +9,7 @@ from stiltgrid import storage
 from stiltgrid.artifacts import digest, read_json, write_json
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import sidecar
-from stiltgrid.grid import Arm, Grid, Run
+from stiltgrid.grid import Arm, Cell, Grid, Run
 from stiltgrid.predict import check_weights
 from stiltgrid.predictions import Prediction
 from stiltgrid.recipes import training_recipe
@@ -217,3 +217,19 @@ def test_a_finished_run_without_weights_is_finished_unless_they_are_needed(world
     assert finished(folder, ["g", "h"], lambda: False)["recipe_hash"] == "h"
     assert finished(folder, ["h"], lambda: True) is None
     assert finished(folder, ["g"], lambda: False) is None
+
+
+def test_rows_that_are_being_read_again_train_nothing(world):
+    """A forced data job takes its old file away while training jobs already ask what their weights are needed for."""
+    kept = Storage(world.grid)
+    run = Run("small", "mnli", "xnli", 1)
+    world.trained(run)
+    world.predicted(run)
+    for language in world.grid.languages("xnli"):
+        world.prediction(Cell("small", "mnli", "xnli", language, 1))
+    assert kept.tidy(run)
+    sidecar(world.paths.data(world.grid.evaluation("xnli", "de"))).unlink()
+    assert not kept.needed(run) and kept.again(run) is None
+    assert kept.lacking(run, whole=True) == ["de"]
+    Path(world.paths.prediction(Cell("small", "mnli", "xnli", "de", 1))).unlink()
+    assert kept.needed(run)
