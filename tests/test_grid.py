@@ -142,6 +142,15 @@ def test_baseline_starts_from_the_pretrained_model_and_arms_from_their_checkpoin
     assert wiring.target_inputs(W)[0] == "results/small/checkpoints/tiny/mnli/seed1/manifest.json"
 
 
+def test_what_every_job_reads_imports_no_numbers():
+    """Two processes of each cluster job read the rules."""
+    heavy = ("pandas", "numpy", "scipy", "pyarrow", "matplotlib", "sklearn", "sacrebleu")
+    rooms = "stiltgrid.wiring, stiltgrid.patience, stiltgrid.recipes, stiltgrid.submission.contents"
+    code = f"import sys, {rooms}; sys.exit(str([name for name in {heavy} if name in sys.modules] or ''))"
+    found = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert found.stderr.strip() == ""
+
+
 @pytest.mark.parametrize("module", ["grid", "wiring", "status", "plan", "collect", "score", "readers", "paper.tables"])
 def test_light_rooms_do_not_import_torch(module):
     code = f"import sys, stiltgrid.{module}; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"

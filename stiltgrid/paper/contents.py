@@ -1,8 +1,7 @@
 """Which tables and figures a grid has, by its declaration alone: what the rules name as outputs. Imports no pandas."""
 
 from stiltgrid.grid import Grid
-from stiltgrid.paper.official import official_averages
-from stiltgrid.paper.published import comparable_targets
+from stiltgrid.paper.comparable import comparable_targets, official_averages
 from stiltgrid.recipes import training_recipe
 
 FORMS = ("md", "csv", "tex")

@@ -7,36 +7,14 @@ average is printed only if each of its tasks is a target of the grid, on the off
 language, trained on English: else it would be another number under the same name.
 """
 
-from stiltgrid.grid import Grid
 from stiltgrid.paper.averages import Mean, mean, score
 from stiltgrid.paper.cells import cell
+from stiltgrid.paper.comparable import official_averages
 from stiltgrid.paper.main_table import bold
 from stiltgrid.paper.notes import arm_title, model_title, notes, seed_counts
 from stiltgrid.paper.render import Column, Panel, Row, Table
 from stiltgrid.paper.scores import Scores
-from stiltgrid.submission.leaderboard import LEADERBOARDS, folder_of, leaderboard, official_metrics
-
-
-def whole_target(grid: Grid, name: str) -> str | None:
-    """Return the target that evaluates a task as its benchmark does, whole, on test, from English; else None."""
-    for target, row in grid.tasks.items():
-        asked = grid.config.targets[target]
-        as_released = asked.eval_split == "test" and grid.languages(target) == row.languages
-        if row.name == name and as_released and asked.source_language == "en":
-            return target
-    return None
-
-
-def official_averages(grid: Grid) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Return the averages that a grid declares whole: (suite, name) -> targets."""
-    found = {}
-    for suite in LEADERBOARDS:
-        board, rows = leaderboard(suite)
-        for name, folders in board.averages.items():
-            targets = [whole_target(grid, rows[folder].name) for folder in folders]
-            if None not in targets:
-                found[suite, name] = tuple(t for t in targets if t is not None)
-    return found
+from stiltgrid.submission.leaderboard import LEADERBOARDS, folder_of, official_metrics
 
 
 def official_average(scores: Scores, model: str, arm: str, suite: str, targets: tuple[str, ...]) -> Mean:

@@ -5,62 +5,20 @@ the mean over the task's official languages. The published systems differ in siz
 far a number is from a known one, not which method is better.
 """
 
-import csv
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from stiltgrid.grid import Grid
 from stiltgrid.paper.averages import Mean
 from stiltgrid.paper.cells import DASH, Cell, cell, number
+from stiltgrid.paper.comparable import comparable_targets, published
 from stiltgrid.paper.notes import arm_title, metric_title, model_title, seed_counts, target_title
-from stiltgrid.paper.official import whole_target
 from stiltgrid.paper.render import Column, Panel, Row, Table
 from stiltgrid.paper.scores import Scores
 
 if TYPE_CHECKING:
     import pandas as pd
-
-FILE = Path(__file__).with_name("reference_results.csv")
-DEMO = "demo:"
-
-
-class Published(NamedTuple):
-    """A published score, 0 to 100; `variant` tells systems of one name apart (size, release, translated data)."""
-
-    task: str
-    metric: str
-    language: str
-    system: str
-    variant: str
-    value: float
-    source: str
-
-
-@cache
-def published() -> tuple[Published, ...]:
-    """Return every published score."""
-    with FILE.open(encoding="utf-8", newline="") as handle:
-        return tuple(Published(**{**row, "value": float(row["value"])}) for row in csv.DictReader(handle))
-
-
-def comparable_targets(grid: Grid) -> dict[str, tuple[str, ...]]:
-    """Return the targets that published scores are of, by declaration: target -> the metrics that have some.
-
-    That is: trained on English, the official test split in all official languages, from original files, not the
-    miniature's.
-    """
-    found = {}
-    for task in dict.fromkeys(row.task for row in published()):
-        target, source = whole_target(grid, task), grid.source(task)
-        if target is None or (source is not None and source.path.startswith(DEMO)):
-            continue
-        known = {row.metric for row in published() if row.task == task}
-        if metrics := tuple(m for m in grid.tasks[target].metrics if m in known):
-            found[target] = metrics
-    return {target: found[target] for target in grid.config.targets if target in found}
 
 
 def _other_rows(grid: Grid, frame: "pd.DataFrame", target: str) -> str:
