@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stiltgrid.artifacts import canonical_json, read_json, replacing
+from stiltgrid.commit import code
 from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import Arm, Cell, Grid, Run, folder
 from stiltgrid.predictions import read_metadata
@@ -204,7 +205,7 @@ def write_runs(path: Path | str, frame: "pd.DataFrame", kind: str) -> None:
     import pyarrow.parquet as pq
 
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    about = canonical_json({"schema_version": SCHEMA_VERSION, "kind": kind})
+    about = canonical_json({"schema_version": SCHEMA_VERSION, "kind": kind, "code": code()})
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"stiltgrid": about.encode()})
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
@@ -227,7 +228,8 @@ def read_runs(path: Path | str, kind: str) -> "pd.DataFrame":
     except (pa.ArrowInvalid, OSError) as error:
         raise StiltgridError(f"{path}: not a whole Parquet file ({error}); remove it and collect again") from None
     about = json.loads((table.schema.metadata or {}).get(b"stiltgrid", b"{}"))
-    if about != {"schema_version": SCHEMA_VERSION, "kind": kind} or table.column_names != list(columns):
+    known = (about.get("schema_version"), about.get("kind")) == (SCHEMA_VERSION, kind)
+    if not known or table.column_names != list(columns):
         raise StiltgridError(
             f"{path}: not a table of {kind} of schema version {SCHEMA_VERSION} (metadata {about}); collect again"
         )
