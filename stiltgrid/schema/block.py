@@ -21,4 +21,4 @@ def overriding(block: type[Block], name: str) -> type[Block]:
         for constraint in info.metadata:
             annotation = Annotated[annotation, constraint]
         fields[key] = (annotation | None, Field(None, description=info.description))
-    return create_model(name, __base__=Block, **fields)  # type: ignore[call-overload]
+    return create_model(name, __base__=Block, __module__=block.__module__, **fields)  # type: ignore[call-overload]
