@@ -67,8 +67,9 @@ def fake(folder: Path, raw: dict[str, Any]) -> None:
         [paths.checkpoint(run) for run in grid.runs],
         wiring.all_predictions(),
         [name for score in wiring.all_scores() for name in (score, score.replace(".json", ".stats.parquet"))],
-        [paths.scores],
-        wiring.table_files(),
+        [paths.scores, paths.runs, paths.training, *wiring.bootstraps()],
+        [paths.contrasts, paths.headline],
+        [*wiring.table_files(), *wiring.figure_files(), *wiring.report_files()],
     ]
     for name in (name for stage in stages for name in stage):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
