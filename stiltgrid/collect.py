@@ -24,13 +24,11 @@ has one row with its main metric.
 | collapsed        | bool   | did the run learn nothing (`collapse`)? Its score is data like any other   |
 """
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stiltgrid.artifacts import canonical_json, read_json, replacing
-from stiltgrid.commit import code
+from stiltgrid.artifacts import read_json
 from stiltgrid.comparability import Agreement, cell_name, comparability, of_run, of_score
 from stiltgrid.diagnostics import DIAGNOSTICS
 from stiltgrid.errors import StiltgridError
@@ -38,6 +36,7 @@ from stiltgrid.evaluated import evaluated_manifest
 from stiltgrid.grid import Arm, Cell, Grid, Run
 from stiltgrid.status import cell_states
 from stiltgrid.store import prediction_key
+from stiltgrid.tidy import read_tidy, write_tidy
 
 __all__ = ["COLUMNS", "SCHEMA_VERSION", "collect", "comparability", "read_score", "read_scores", "write_scores"]
 
@@ -211,16 +210,9 @@ def write_scores(path: Path | str, frame: "pd.DataFrame") -> None:
     Raises:
         StiltgridError: if the frame has other columns than `COLUMNS`.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     if list(frame.columns) != list(COLUMNS):
         raise StiltgridError(f"{path}: columns {list(frame.columns)}, expected {list(COLUMNS)}")
-    table = pa.Table.from_pandas(frame.astype(COLUMNS), preserve_index=False)
-    about = canonical_json({"schema_version": SCHEMA_VERSION, "kind": "scores", "code": code()})
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"stiltgrid": about.encode()})
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    write_tidy(path, frame.astype(COLUMNS), "scores", SCHEMA_VERSION)
 
 
 def read_scores(path: Path | str) -> "pd.DataFrame":
@@ -229,16 +221,7 @@ def read_scores(path: Path | str) -> "pd.DataFrame":
     Raises:
         StiltgridError: if it is missing, not whole, or of another schema version.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError:
-        raise StiltgridError(f"{path}: no such file; collect the scores first") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StiltgridError(f"{path}: not a whole Parquet file ({error}); remove it and collect again") from None
-    about = json.loads((table.schema.metadata or {}).get(b"stiltgrid", b"{}"))
+    table, about = read_tidy(path, first="collect the scores first", again="collect")
     if about.get("schema_version") != SCHEMA_VERSION or table.column_names != list(COLUMNS):
         raise StiltgridError(f"{path}: not a score table of schema version {SCHEMA_VERSION}; collect again")
     return table.to_pandas().astype(COLUMNS)

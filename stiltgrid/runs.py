@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stiltgrid.artifacts import canonical_json, read_json, replacing
-from stiltgrid.commit import code
+from stiltgrid.artifacts import read_json
 from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import Arm, Cell, Grid, Run, folder
 from stiltgrid.predictions import read_metadata
@@ -20,6 +19,7 @@ from stiltgrid.recipes import training_recipe
 from stiltgrid.status import recipe_difference
 from stiltgrid.storage import gone
 from stiltgrid.tasks.registry import task
+from stiltgrid.tidy import read_tidy, write_tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -201,14 +201,7 @@ def write_runs(path: Path | str, frame: "pd.DataFrame", kind: str) -> None:
         frame: the table.
         kind: `runs` or `training`, noted in the file's metadata with the schema version.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    about = canonical_json({"schema_version": SCHEMA_VERSION, "kind": kind, "code": code()})
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"stiltgrid": about.encode()})
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    write_tidy(path, frame, kind, SCHEMA_VERSION)
 
 
 def read_runs(path: Path | str, kind: str) -> "pd.DataFrame":
@@ -217,17 +210,8 @@ def read_runs(path: Path | str, kind: str) -> "pd.DataFrame":
     Raises:
         StiltgridError: if it is missing, not whole, of the other kind, or of another schema version.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     columns = {"runs": RUN_COLUMNS, "training": TRAINING_COLUMNS}[kind]
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError:
-        raise StiltgridError(f"{path}: no such file; run workflow/scripts/runs.py first") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StiltgridError(f"{path}: not a whole Parquet file ({error}); remove it and collect again") from None
-    about = json.loads((table.schema.metadata or {}).get(b"stiltgrid", b"{}"))
+    table, about = read_tidy(path, first="run workflow/scripts/runs.py first", again="collect")
     known = (about.get("schema_version"), about.get("kind")) == (SCHEMA_VERSION, kind)
     if not known or table.column_names != list(columns):
         raise StiltgridError(

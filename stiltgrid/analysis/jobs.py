@@ -4,7 +4,6 @@
 `analysis/scores.parquet` the table `analysis/contrasts.parquet` and `analysis/headline.json`.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +15,11 @@ from stiltgrid.analysis.headline import headline
 from stiltgrid.analysis.replicates import Replicates, read_replicates, replicate
 from stiltgrid.analysis.resampling import REPLICATES
 from stiltgrid.analysis.results import COLUMNS, SCHEMA_VERSION, analyse
-from stiltgrid.artifacts import canonical_json, replacing, write_json
-from stiltgrid.commit import code
+from stiltgrid.artifacts import write_json
 from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import Cell, Grid
 from stiltgrid.score_languages import statistics_file
+from stiltgrid.tidy import read_tidy, write_tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,14 +96,7 @@ def estimate(
 
 def write_contrasts(path: Path | str, table: "pd.DataFrame") -> None:
     """Write the table of contrasts as Parquet, atomically; metadata `stiltgrid` holds the schema version."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    found = pa.Table.from_pandas(table.astype(COLUMNS), preserve_index=False)
-    about = canonical_json({"schema_version": SCHEMA_VERSION, "kind": "contrasts", "code": code()})
-    found = found.replace_schema_metadata({**(found.schema.metadata or {}), b"stiltgrid": about.encode()})
-    with replacing(path) as temporary:
-        pq.write_table(found, temporary, compression="zstd")
+    write_tidy(path, table.astype(COLUMNS), "contrasts", SCHEMA_VERSION)
 
 
 def read_contrasts(path: Path | str) -> "pd.DataFrame":
@@ -113,16 +105,7 @@ def read_contrasts(path: Path | str) -> "pd.DataFrame":
     Raises:
         StiltgridError: if it is missing, not whole, or of another schema version.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError:
-        raise StiltgridError(f"{path}: no such file; estimate the contrasts first") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StiltgridError(f"{path}: not a whole Parquet file ({error}); remove it and estimate again") from None
-    about = json.loads((table.schema.metadata or {}).get(b"stiltgrid", b"{}"))
+    table, about = read_tidy(path, first="estimate the contrasts first", again="estimate")
     if about.get("schema_version") != SCHEMA_VERSION or table.column_names != list(COLUMNS):
         raise StiltgridError(f"{path}: no table of contrasts of schema version {SCHEMA_VERSION}; estimate again")
     return table.to_pandas().astype(COLUMNS)

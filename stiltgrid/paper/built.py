@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 from stiltgrid.grid import Grid
 from stiltgrid.paper.findings import Findings
 from stiltgrid.paper.render import Table
-from stiltgrid.paper.tables import Records, tables
-from stiltgrid.runs import read_runs
+from stiltgrid.paper.tables import read_records, tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,5 +23,5 @@ def built_tables(grid: Grid, frame: "pd.DataFrame", findings: Findings) -> Itera
     Raises:
         StiltgridError: if the tables of the training runs are missing or not whole.
     """
-    records = Records(read_runs(grid.paths.runs, "runs"), read_runs(grid.paths.training, "training"))
+    records = read_records(grid.paths.runs, grid.paths.training)
     yield from tables(grid, frame, findings, records)

@@ -38,6 +38,7 @@ from stiltgrid.paper.official import official_table
 from stiltgrid.paper.published import published_table
 from stiltgrid.paper.render import RENDERERS, Column, Panel, Row, Table, markdown_text
 from stiltgrid.paper.scores import Scores
+from stiltgrid.runs import read_runs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,6 +119,15 @@ class Records(NamedTuple):
 
     runs: "pd.DataFrame"
     training: "pd.DataFrame"
+
+
+def read_records(runs: Path | str, training: Path | str) -> Records:
+    """Read the two tables of the training runs.
+
+    Raises:
+        StiltgridError: if one is missing, not whole, or of another schema version.
+    """
+    return Records(read_runs(runs, "runs"), read_runs(training, "training"))
 
 
 def tables(

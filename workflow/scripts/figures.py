@@ -15,8 +15,7 @@ from stiltgrid.paper.figures import write_figures
 from stiltgrid.paper.figures.drawing import Material
 from stiltgrid.paper.findings import read_findings
 from stiltgrid.paper.scores import Scores
-from stiltgrid.paper.tables import Records
-from stiltgrid.runs import read_runs
+from stiltgrid.paper.tables import read_records
 from stiltgrid.scripting import parser, run_main
 
 EXAMPLES = """
@@ -41,7 +40,7 @@ def main(argv: Sequence[str] | None) -> None:
         grid,
         Scores(grid, read_scores(args.scores or grid.paths.scores)),
         read_findings(grid, args.contrasts or Path(grid.paths.contrasts).parent),
-        Records(read_runs(runs / "runs.parquet", "runs"), read_runs(runs / "training.parquet", "training")),
+        read_records(runs / "runs.parquet", runs / "training.parquet"),
     )
     folder = Path(args.out or grid.paths.figures)
     written, left_out = write_figures(material, folder, partial=args.partial)

@@ -13,8 +13,7 @@ from stiltgrid.config import load
 from stiltgrid.grid import Grid
 from stiltgrid.paper.findings import read_findings
 from stiltgrid.paper.manifest import write_manifest
-from stiltgrid.paper.tables import Records, write_tables
-from stiltgrid.runs import read_runs
+from stiltgrid.paper.tables import read_records, write_tables
 from stiltgrid.scripting import parser, run_main
 
 EXAMPLES = "python workflow/scripts/tables.py --config config/demo.yaml --show"
@@ -36,7 +35,7 @@ def main(argv: Sequence[str] | None) -> None:
     contrasts = Path(args.contrasts or Path(grid.paths.contrasts).parent)
     findings = read_findings(grid, contrasts)
     runs = Path(args.runs or Path(grid.paths.runs).parent)
-    records = Records(read_runs(runs / "runs.parquet", "runs"), read_runs(runs / "training.parquet", "training"))
+    records = read_records(runs / "runs.parquet", runs / "training.parquet")
     written = write_tables(grid, frame, folder, findings, records)
     sources = [args.scores or grid.paths.scores, contrasts / "contrasts.parquet", contrasts / "headline.json"]
     write_manifest(folder, "tables", written, [*sources, runs / "runs.parquet", runs / "training.parquet"])
