@@ -82,8 +82,7 @@ rule all:
         lambda w: W.table_files(),
         lambda w: W.report_files(),
         lambda w: W.figure_files(),
-        lambda w: W.all_scores(),
-        lambda w: W.all_predictions(),
+        lambda w: W.holes(),
     message:
         "grid {GRID.config.grid}: complete; tables in {PATHS.tables}, figures in {PATHS.figures}"
 
@@ -91,8 +90,7 @@ rule all:
 rule tables:
     input:
         lambda w: W.table_files(),
-        lambda w: W.all_scores(),
-        lambda w: W.all_predictions(),
+        lambda w: W.holes(),
     message:
         "grid {GRID.config.grid}: tables in {PATHS.tables}"
 

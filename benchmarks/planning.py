@@ -65,7 +65,7 @@ def fake(folder: Path, raw: dict[str, Any]) -> None:
         [paths.data(f) for f in data] + wiring.sidecars(list(data)) + [paths.pretrained(m) for m in grid.config.models],
         [paths.arm(arm) for arm in grid.arms],
         [paths.checkpoint(run) for run in grid.runs],
-        wiring.all_predictions(),
+        [paths.prediction(cell) for cell in grid.cells()],
         [name for score in wiring.all_scores() for name in (score, score.replace(".json", ".stats.parquet"))],
         [paths.scores, paths.runs, paths.training, *wiring.bootstraps()],
         [paths.contrasts, paths.headline],

@@ -28,7 +28,7 @@ rule collect:
 rule runs:
     input:
         lambda w: W.all_manifests(),
-        lambda w: W.all_predictions(),
+        PATHS.scores,  # stands for every prediction: a path that a rule names costs planning time
     output:
         PATHS.runs,
         PATHS.training,

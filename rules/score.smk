@@ -6,7 +6,8 @@ for _target in GRID.config.targets:
         name:
             W.rule_name("score", _target)
         input:
-            W.by_language(_target, PATHS.prediction),
+            # by its rule, which spares Snakemake the search for one that makes them
+            getattr(rules, W.rule_name("predict", _target)).output,
             W.gold(_target),
             W.evaluated(_target),
         output:

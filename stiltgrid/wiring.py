@@ -309,9 +309,22 @@ class Wiring:
         """An intermediate checkpoint's manifest, with wildcards left open."""
         return self.paths.arm(Arm("{model}", "{intermediate}", "{seed}"))  # type: ignore[arg-type]
 
-    def all_predictions(self) -> list[str]:
-        """Every cell's prediction file."""
-        return [self.paths.prediction(cell) for cell in self.grid.cells()]
+    def holes(self) -> list[str]:
+        """Predictions and scores that are missing although what is made of them is there.
+
+        Snakemake makes what a job needs, and looks at nothing else: a file that was deleted behind a finished one is
+        found here. What is missing because nothing was made of it yet is asked for by `collect`, and not here, for each
+        file that a rule names costs planning time.
+        """
+        collected = Path(self.paths.scores).exists()
+        found = []
+        for cell in self.grid.cells():
+            score, prediction = self.paths.score(cell), self.paths.prediction(cell)
+            if not Path(score).exists():
+                found += [score] if collected else []
+            elif not Path(prediction).exists():
+                found.append(prediction)
+        return found
 
     def all_scores(self) -> list[str]:
         """Every cell's score file."""

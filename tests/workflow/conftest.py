@@ -2,6 +2,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 # the builders of tiny models are shared with the torch room's tests
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -10,10 +11,19 @@ from miniature import Miniature
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Miniature:
-    """A grid that has run to its end once; tests take copies of it."""
-    mini = Miniature.fresh(tmp_path_factory.mktemp("mini") / "grid")
-    mini.run()
+def finished(tmp_path_factory, worker_id) -> Miniature:
+    """A grid that has run to its end once, whichever of pytest's processes came first; tests take copies of it."""
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent  # what all processes of this session have in common
+    folder = shared / "finished"
+    with FileLock(shared / "finished.lock"):
+        if (shared / "finished.done").exists():
+            return Miniature(folder)
+        assert not folder.exists(), "another process could not run the miniature to its end"
+        mini = Miniature.fresh(folder)
+        mini.run()
+        (shared / "finished.done").touch()
     return mini
 
 

@@ -41,15 +41,6 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def with_tables(jobs: dict[str, int], *, report: bool = True) -> dict[str, int]:
-    """Return planned jobs with what follows the scores among them: each target that is scored is resampled once."""
-    scored = sum(name.startswith("score_") for name in jobs)
-    ran = any(name.startswith(("train_", "predict_")) for name in jobs)
-    pages = {"figures": 1, "explorer": 1, "report_pages": 1} if report else {}
-    after = {"collect": 1, "contrasts": 1, "build_tables": 1, **pages} | ({"runs": 1} if ran else {})
-    return jobs | after | ({"bootstrap": scored} if scored else {})
-
-
 class Miniature:
     """A working folder with a checkout, sources, a model and a config.
 
@@ -60,6 +51,7 @@ class Miniature:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config = deepcopy(CONFIG)
+        self.goal = "all"  # the target of runs and plans that name none; "tables" spares a test figures and pages
 
     @classmethod
     def fresh(cls, folder: Path) -> "Miniature":
@@ -82,7 +74,7 @@ class Miniature:
         """Return an independent copy, times and Snakemake's records kept."""
         shutil.copytree(self.folder, folder, symlinks=True)
         twin = Miniature(folder)
-        twin.config = deepcopy(self.config)
+        twin.config, twin.goal = deepcopy(self.config), self.goal
         return twin
 
     def command(self, *arguments: str) -> list[str]:
@@ -103,7 +95,10 @@ class Miniature:
         }
 
     def run(self, *arguments: str, fails: bool = False) -> str:
-        """Run snakemake and return all that it printed; asserts its exit status."""
+        """Run snakemake for some targets, else for the goal, and return what it printed; asserts its exit status."""
+        return self._snakemake(*(arguments or [self.goal]), fails=fails)
+
+    def _snakemake(self, *arguments: str, fails: bool = False) -> str:
         done = subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
@@ -117,13 +112,20 @@ class Miniature:
         return done.stdout
 
     def planned(self, *arguments: str) -> dict[str, int]:
-        """Return the jobs that a dry run lists, by rule."""
-        text = self.run("--dry-run", *arguments)
+        """Return the jobs that a dry run for some targets, else for the goal, lists, by rule."""
+        text = self._snakemake("--dry-run", *(arguments or [self.goal]))
         if "Nothing to be done" in text:
             return {}
         table = text.rsplit("Job stats:", 1)[1].split("Reasons:")[0]
         jobs = {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) +(\d+)$", table, flags=re.MULTILINE)}
-        return {rule: count for rule, count in jobs.items() if rule not in ("total", "all")}
+        return {rule: count for rule, count in jobs.items() if rule not in ("total", "all", "tables")}
+
+    def with_tables(self, jobs: dict[str, int]) -> dict[str, int]:
+        """Return jobs with what follows scores that are made again, up to the goal: each target is resampled once."""
+        scored = sum(name.startswith("score_") for name in jobs)
+        pages = {"figures": 1, "explorer": 1, "report_pages": 1} if self.goal == "all" else {}
+        after = {"collect": 1, "runs": 1, "contrasts": 1, "build_tables": 1, **pages}
+        return jobs | after | ({"bootstrap": scored} if scored else {})
 
     def path(self, below: str) -> Path:
         """Return a path below results/mini."""

@@ -17,7 +17,7 @@ from stiltgrid.provenance.records import Records, parquet_record
 from stiltgrid.provenance.trace import Tracer
 from stiltgrid.provenance.view import trace_page, whole_grid
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.slow
 RUN = "tiny/mnli/xnli/seed1"
 
 

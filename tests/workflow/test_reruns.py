@@ -8,7 +8,6 @@ import time
 
 import pandas as pd
 import pytest
-from miniature import with_tables
 
 from stiltgrid.artifacts import read_json
 
@@ -24,20 +23,28 @@ def test_after_a_complete_run_there_is_nothing_to_do(mini):
 
 
 def test_one_deleted_prediction_is_one_predict_job_and_what_follows(mini):
+    mini.goal = "tables"
     before = mini.path("predictions/tiny/mnli/xnli/seed1/de.parquet").read_bytes()
     mini.path("predictions/tiny/mnli/xnli/seed1/de.parquet").unlink()
-    jobs = {"predict_xnli": 1, "score_xnli": 1}
-    assert mini.planned() == with_tables(jobs)
-    assert mini.planned("tables") == with_tables(jobs, report=False) | {"tables": 1}
+    assert mini.planned() == mini.with_tables({"predict_xnli": 1, "score_xnli": 1})
     mini.run()
     assert "2 of 2 languages in the store; computing: none" in mini.log("predict/tiny/mnli/xnli/seed1")
     assert mini.path("predictions/tiny/mnli/xnli/seed1/de.parquet").read_bytes() == before
     assert mini.planned() == {}
 
 
+def test_one_deleted_score_is_one_score_job_and_what_follows(mini):
+    mini.path("scores/tiny/mnli/xnli/seed1/de.json").unlink()
+    assert mini.planned() == mini.with_tables({"score_xnli": 1})
+    mini.path("predictions/tiny/mnli/xnli/seed1/de.parquet").unlink()
+    mini.path("predictions/tiny/none/pos/seed1/fr.parquet").unlink()
+    assert mini.planned() == mini.with_tables({"predict_pos": 1, "predict_xnli": 1, "score_pos": 1, "score_xnli": 1})
+
+
 def test_an_added_language_adds_only_its_cells(mini):
+    mini.goal = "tables"
     mini.config["targets"]["xnli"]["languages"] = ["en", "de", "es"]
-    assert mini.planned() == with_tables({"data": 1, "predict_xnli": 2, "score_xnli": 2})
+    assert mini.planned() == mini.with_tables({"data": 1, "predict_xnli": 2, "score_xnli": 2})
     mini.run()
     for arm in ("none", "mnli"):
         assert "2 of 3 languages in the store; computing: es" in mini.log(f"predict/tiny/{arm}/xnli/seed1")
@@ -46,7 +53,7 @@ def test_an_added_language_adds_only_its_cells(mini):
 
 def test_an_added_seed_adds_only_its_runs(mini):
     mini.config["seeds"] = 2
-    assert mini.planned() == with_tables(
+    assert mini.planned() == mini.with_tables(
         {
             "train_intermediate": 1,
             "train_target": 4,
@@ -57,7 +64,7 @@ def test_an_added_seed_adds_only_its_runs(mini):
 
 def test_an_added_intermediate_adds_only_its_column(mini):
     mini.config["intermediates"]["qqp"] = {"tasks": ["qqp"]}
-    assert mini.planned() == with_tables(
+    assert mini.planned() == mini.with_tables(
         {
             **{"data": 2, "train_intermediate": 1, "train_target": 2},
             **{"predict_xnli": 1, "predict_pos": 1, "score_xnli": 1, "score_pos": 1},
@@ -66,11 +73,12 @@ def test_an_added_intermediate_adds_only_its_column(mini):
 
 
 def test_a_learning_rate_of_one_intermediate_reruns_only_its_column(mini):
+    mini.goal = "tables"
     old = read_json(mini.path("checkpoints/tiny/mnli/seed1/manifest.json"))
     untouched = mini.path("checkpoints/tiny/none/xnli/seed1/manifest.json")
     time_before = untouched.stat().st_mtime_ns
     mini.config["intermediates"]["mnli"]["training"] = {"learning_rate": 3e-3}
-    assert mini.planned() == with_tables(
+    assert mini.planned() == mini.with_tables(
         {
             **{"train_intermediate": 1, "train_target": 2},
             **{"predict_xnli": 1, "predict_pos": 1, "score_xnli": 1, "score_pos": 1},
@@ -89,8 +97,8 @@ def test_a_learning_rate_of_one_intermediate_reruns_only_its_column(mini):
 
 def test_a_titles_change_makes_tables_anew_and_nothing_else(mini):
     mini.config["models"]["tiny"]["title"] = "Smallest"
-    assert mini.planned() == with_tables({})
-    mini.run()
+    assert mini.planned() == mini.with_tables({})
+    mini.run("tables")
     assert "Smallest" in mini.path("tables/main.md").read_text(encoding="utf-8")
 
 
@@ -116,12 +124,13 @@ def test_a_speed_setting_reruns_nothing(mini):
 
 
 def test_another_evaluation_split_is_predicted_and_scored_anew(mini):
+    mini.goal = "tables"
     mini.config["targets"]["xnli"]["eval_split"] = "dev"
-    assert mini.planned() == with_tables({"data": 1, "predict_xnli": 2, "score_xnli": 2})
+    assert mini.planned() == mini.with_tables({"data": 1, "predict_xnli": 2, "score_xnli": 2})
     mini.run()
     assert read_json(mini.path("scores/tiny/none/xnli/seed1/de.json"))["split"] == "dev"
     mini.config["targets"]["xnli"]["eval_split"] = "test"
-    assert mini.planned() == with_tables({"predict_xnli": 2, "score_xnli": 2})
+    assert mini.planned() == mini.with_tables({"predict_xnli": 2, "score_xnli": 2})
     mini.run()
     assert "2 of 2 languages in the store; computing: none" in mini.log("predict/tiny/none/xnli/seed1")
     assert read_json(mini.path("scores/tiny/none/xnli/seed1/de.json"))["split"] == "test"
@@ -132,7 +141,7 @@ def test_a_raised_prediction_version_predicts_anew_and_trains_nothing(mini):
     text = path.read_text(encoding="utf-8")
     assert "PREDICTION_VERSION = 1" in text
     path.write_text(text.replace("PREDICTION_VERSION = 1", "PREDICTION_VERSION = 2"), encoding="utf-8")
-    assert mini.planned() == with_tables({"predict_xnli": 2, "predict_pos": 2, "score_xnli": 2, "score_pos": 2})
+    assert mini.planned() == mini.with_tables({"predict_xnli": 2, "predict_pos": 2, "score_xnli": 2, "score_pos": 2})
     mini.run("results/mini/predictions/tiny/none/xnli/seed1/en.parquet")
     assert "0 of 2 languages in the store" in mini.log("predict/tiny/none/xnli/seed1")
 
@@ -141,7 +150,7 @@ def test_an_edited_verbaliser_retrains_what_was_trained_with_it(mini):
     path = mini.folder / "checkout" / "stiltgrid" / "tasks" / "xglue.yaml"
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("NOUN: noun", "NOUN: thing"), encoding="utf-8")
-    assert mini.planned() == with_tables({"train_target": 2, "predict_pos": 2, "score_pos": 2})
+    assert mini.planned() == mini.with_tables({"train_target": 2, "predict_pos": 2, "score_pos": 2})
 
 
 def test_a_comment_in_any_python_file_retrains_nothing(mini):
@@ -165,9 +174,10 @@ def test_sources_that_were_moved_away_rerun_nothing(mini):
 
 
 def test_rereading_the_same_rows_trains_nothing_again(mini):
+    mini.goal = "tables"
     weights = mini.path("checkpoints/tiny/mnli/xnli/seed1/weights/model.safetensors")
     time_before = weights.stat().st_mtime_ns
-    mini.run("--forcerun", "data")
+    mini.run("tables", "--forcerun", "data")
     # Snakemake cannot cut off early, so the jobs ran; each found its recipe unchanged
     assert "nothing to train" in mini.log("train/tiny/mnli/xnli/seed1")
     assert "computing: none" in mini.log("predict/tiny/mnli/xnli/seed1")

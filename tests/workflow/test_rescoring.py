@@ -1,11 +1,17 @@
 """`snakemake rescore`, through real Snakemake."""
 
 import pytest
-from miniature import with_tables
 
 from stiltgrid.artifacts import read_json, write_json
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def mini(mini):
+    """The finished grid, to its tables: figures and pages are for other tests."""
+    mini.goal = "tables"
+    return mini
 
 
 def test_rescore_repairs_scores_and_only_tables_are_made_again(mini):
@@ -23,7 +29,7 @@ def test_rescore_repairs_scores_and_only_tables_are_made_again(mini):
     text = mini.path("rescore.md").read_text(encoding="utf-8")
     assert "4 runs rescored, 0 left out" in text
     assert "- tiny/mnli/xnli/seed1 de accuracy: 12.5000, now " in text
-    assert mini.planned() == with_tables({}) | {"bootstrap": 1}
+    assert mini.planned() == mini.with_tables({}) | {"bootstrap": 1}
     mini.run()
     assert "12.5" not in mini.path("tables/languages_xnli.md").read_text(encoding="utf-8")
     assert mini.planned() == {}
@@ -32,7 +38,7 @@ def test_rescore_repairs_scores_and_only_tables_are_made_again(mini):
     assert mini.planned("rescore") == {"rescore": 1}
     mini.run("rescore")
     assert "now" not in mini.path("rescore.md").read_text(encoding="utf-8")
-    assert set(mini.planned()) <= {*with_tables({}), "bootstrap"}
+    assert set(mini.planned()) <= {*mini.with_tables({}), "bootstrap"}
 
 
 def test_unusable_predictions_fail_the_target_at_its_end(mini):
@@ -46,4 +52,4 @@ def test_unusable_predictions_fail_the_target_at_its_end(mini):
     for text in (printed, log):
         assert "predictions/tiny/none/pos/seed1/fr.parquet" in text
         assert "1 of 3 runs could not be scored again" in text
-    assert mini.planned() == with_tables({"predict_pos": 1, "predict_xnli": 1, "score_pos": 1, "score_xnli": 1})
+    assert mini.planned() == mini.with_tables({"predict_pos": 1, "predict_xnli": 1, "score_pos": 1, "score_xnli": 1})

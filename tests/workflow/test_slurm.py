@@ -256,8 +256,10 @@ def test_killed_in_mid_training_it_goes_on_from_its_checkpoint(story):
 
 
 def test_told_before_its_time_limit_it_saves_and_goes_on(story):
-    # it saves by the clock once an hour only, so the checkpoint is the signal's
-    assert f"resumed from step {STOP};" in story.mini.log("train/zero3/none/xnli/seed1")
+    # it saves by the clock once an hour only, so the checkpoint is the signal's; SLURM wakes the ranks before it sends
+    # the signal, so a step or more may lie between
+    resumed = re.search(r"resumed from step (\d+);", story.mini.log("train/zero3/none/xnli/seed1"))
+    assert resumed and STOP <= int(resumed[1]) < STEPS
     assert "'TIMEOUT'" not in story.printed
 
 

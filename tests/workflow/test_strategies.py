@@ -20,7 +20,7 @@ def test_single_ddp_and_zero3_give_the_same_losses_and_scores(tmp_path):
         name: {"source": "./model", "execution": {"strategy": name, "devices": number}}
         for name, number in devices.items()
     }
-    mini.run()
+    mini.run("results/mini/analysis/scores.parquet")
     losses, scores = {}, {}
     for name, number in devices.items():
         run = mini.path(f"checkpoints/{name}/none/xnli/seed1")
@@ -40,7 +40,7 @@ def test_adapters_go_through_both_phases_and_only_the_second_asks_how_they_meet(
     mini.config["intermediates"] = {"mnli": {"tasks": ["mnli"]}}
     mini.config["targets"] = {"xnli": mini.config["targets"]["xnli"]}
     mini.config["models"] = {"small": {"source": "./model", "lora": {"rank": 4, "phases": "stack"}}}
-    mini.run()
+    mini.run("results/mini/analysis/scores.parquet")
     first, second = (mini.path(f"checkpoints/small/mnli/{phase}") for phase in ("seed1", "xnli/seed1"))
     assert [p.name for p in sorted((first / "weights").iterdir())] == ["adapter-1", "adapters.json"]
     assert [p.name for p in sorted((second / "weights").iterdir())] == ["adapter-1", "adapter-2", "adapters.json"]
