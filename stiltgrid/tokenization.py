@@ -61,6 +61,11 @@ class Tokens:
         return max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
 
     @cached_property
+    def numbers(self) -> list[int]:
+        """Every id once, by itself: lists that refer to these share them."""
+        return list(range(self.size))
+
+    @cached_property
     def lone_marks(self) -> frozenset[int]:
         """Ids of pieces that carry no character of a word: the bare word-start mark."""
         found = self.backend.token_to_id(WORD_START)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stiltgrid.batching import MicroBatches, by_length, epoch_batches, padded, shares
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
-from stiltgrid.formulations import VERSION, check_trained, described, formulation, heads, text2text
+from stiltgrid.formulations import VERSION, check_trained, described, features, formulation, heads, text2text
 from stiltgrid.formulations.features import IGNORED, Setup, cut_longest, windows
 from stiltgrid.formulations.label_scores import decode
 from stiltgrid.formulations.text2text import labels, tagging
@@ -106,6 +106,17 @@ def test_one_endless_word_keeps_its_tag_and_is_counted(mt5, xlmr, family):
     assert sum(f.units for f in features) == 3
     assert [f.truncated for f in features].count(True) == 1
     assert all(len(f.input_ids) <= 16 for f in features)
+
+
+@pytest.mark.parametrize("family", ["text2text", "heads"])
+@pytest.mark.parametrize(("row", "rows"), [(XNLI, tiny.nli(7)), (POS, tiny.tagged(7))], ids=["pairs", "words"])
+def test_encoded_a_part_at_a_time_is_encoded_at_once(mt5, xlmr, monkeypatch, family, row, rows):
+    made = setup(mt5 if family == "text2text" else xlmr, row, length=16)
+    whole = formulation(family).encode(made, row.name, rows, True)
+    monkeypatch.setattr(features, "AT_ONCE", 3)
+    assert formulation(family).encode(made, row.name, rows, True) == whole
+    assert {feature.row for feature in whole} == set(range(7))
+    assert formulation(family).encode(made, row.name, [], True) == []
 
 
 def test_two_tags_with_one_first_piece_are_told_apart_by_the_next(mt5):

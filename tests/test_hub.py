@@ -197,6 +197,16 @@ def test_too_small_a_disk_is_found_before_anything_is_fetched(hub, tmp_path, mon
     assert not hub.bodies("mnli/train-0.parquet")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here, whose disk is always full")
+def test_a_disk_that_fills_up_is_not_taken_for_a_lost_network(hub, tmp_path):
+    part = tmp_path / download.PARTIAL / hashlib.sha256(BODY).hexdigest()
+    part.parent.mkdir()
+    part.symlink_to("/dev/full")
+    with pytest.raises(StiltgridError, match=r"train-0\.parquet was not to be had .*the disk or the quota") as found:
+        download.fetch(SET, tmp_path, hub.address)
+    assert "network" not in str(found.value)
+
+
 FILES = [
     "config.json",
     "tokenizer.json",

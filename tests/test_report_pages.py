@@ -14,6 +14,8 @@ from stiltgrid.paper.html_tables import html
 from stiltgrid.paper.render import Column, Panel, Row, Table
 from stiltgrid.paper.reproducibility import hyperparameters, models_table, read_manifests
 from stiltgrid.recipes import training_recipe
+from stiltgrid.schema import Source
+from stiltgrid.tasks.registry import task
 
 
 def test_a_table_as_a_page_holds_every_cell_and_escapes_texts():
@@ -47,6 +49,9 @@ def test_budget_is_wall_time_times_devices_and_energy_only_where_every_run_measu
     small, large = ([part.strip() for part in line.strip("| ").split("|")] for line in models_table(grid, found)[2:4])
     assert small[2:7] == ["1,000,000,000", "2", "2.00", "3.00", "H100"]
     assert large[3:7] == ["1", "1.00", "not measured", "not recorded"]
+    found[runs[1]] |= {"seconds": {}}
+    small, large = models_table(grid, found)[2:4]
+    assert " not known " in small and " 1.00 " in large
 
 
 def test_hyperparameters_that_differ_say_where(grid):
@@ -71,10 +76,10 @@ def test_the_data_card_names_every_file_licence_and_difference_to_what_was_publi
     files = files_of(grid)
     assert list(files) == ["xglue/xnli", "xglue/pos", "intermediate/mnli", "intermediate/qqp"]
     assert len(files["xglue/xnli"]) == 2 + 3
-    for task, own in files.items():
+    for name, own in files.items():
         for file in own:
             about = {"source_files": [{"file": "a.tsv", "sha256": "d" * 64}], "dropped": {"no gold label": 3}}
-            about["examples_published"] = 1 if task == "xglue/xnli" else 9
+            about["examples_published"] = 1 if name == "xglue/xnli" else 9
             write_examples(grid.paths.data(file), [Example("1", "1", {"a": "b"})], about)
     text = data_card(grid)
     assert "- Used as: in intermediate MNLI" in text and "a.tsv (dddddddddddd)" in text and "no gold label: 3" in text
@@ -82,6 +87,15 @@ def test_the_data_card_names_every_file_licence_and_difference_to_what_was_publi
     [differing] = re.findall(r"## POS.*?Not as many rows as published: (.*?)\.\n", text, flags=re.DOTALL)
     assert differing == "train en, dev en, test de, test en"
     assert "Not as many" not in text.split("## POS")[0]
+
+
+def test_the_data_card_names_the_data_set_of_the_hub_only_where_it_was_read(grid):
+    for own in files_of(grid).values():
+        for file in own:
+            write_examples(grid.paths.data(file), [Example("1", "1", {"a": "b"})], {})
+    assert "Hub data set" not in data_card(grid)
+    grid.config.sources["intermediate/qqp"] = Source(hub=True, revision="c" * 40)
+    assert f"- Hub data set: {task('intermediate/qqp').hub} at {'c' * 40}" in data_card(grid).replace("\\", "")
 
 
 def test_a_file_that_is_missing_is_an_error_that_names_it(grid):

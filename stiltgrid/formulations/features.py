@@ -1,6 +1,6 @@
 """What all formulations share: the feature, cutting long inputs, windows, gold labels, messages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from stiltgrid.errors import StiltgridError
@@ -9,6 +9,7 @@ from stiltgrid.tasks.registry import Decoding, TaskRow
 from stiltgrid.tokenization import Tokens
 
 IGNORED = -100  # torch's label of a position that is not trained on
+AT_ONCE = 2048  # examples that are encoded together
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,40 @@ class Feature:
     def unlabelled(self) -> "Feature":
         """Return the same input with nothing to learn from."""
         return replace(self, labels=[IGNORED] * len(self.labels))
+
+
+Encode = Callable[[Setup, TaskRow, Sequence[Example], bool], list[Feature]]
+"""A formulation's `encode`: setup, task row, examples, whether with labels."""
+
+
+def in_parts(encode: Encode, setup: Setup, row: TaskRow, examples: Sequence[Example], labelled: bool) -> list[Feature]:
+    """Encode examples a part at a time, so that a million of them fit in memory.
+
+    What the tokenizer notes of a token beside its id is let go with each part, and every id is one object, 8 bytes a
+    token in the lists, where the tokenizer makes a number of 28 bytes for each.
+
+    Args:
+        encode: the formulation's function; its features count rows from the beginning of the part.
+        setup: the formulation's setup.
+        row: the task's row.
+        examples: its examples.
+        labelled: put the gold labels into the features.
+    """
+    one = setup.tokens.numbers.__getitem__
+    found = []
+    for start in range(0, len(examples), AT_ONCE):
+        found += [
+            replace(
+                feature,
+                row=start + feature.row,
+                input_ids=list(map(one, feature.input_ids)),
+                decoder_ids=list(map(one, feature.decoder_ids)),
+                labels=[i if i == IGNORED else one(i) for i in feature.labels],
+                others=tuple((list(map(one, ids)), types) for ids, types in feature.others),
+            )
+            for feature in encode(setup, row, examples[start : start + AT_ONCE], labelled)
+        ]
+    return found
 
 
 def text_of(row: TaskRow, example: Example, name: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from stiltgrid.artifacts import file_sha256, write_json
 from stiltgrid.errors import StiltgridError
+from stiltgrid.exhaustion import FULL
 from stiltgrid.hub import fetched
 from stiltgrid.hub.repository import Repository
 from stiltgrid.hub.wanted import Wanted, selected
@@ -111,7 +112,9 @@ def _explained(repository: Repository, what: str, error: Exception) -> Stiltgrid
     """Say what is likely wrong where the client failed."""
     from huggingface_hub import errors
 
-    if isinstance(error, errors.GatedRepoError):
+    if isinstance(error, OSError) and error.errno in FULL:
+        why = "the disk or the quota of `hub.folder` is full; make room; what was fetched is kept: run again"
+    elif isinstance(error, errors.GatedRepoError):
         why = "access is granted on its page, to your account; then log in: `hf auth login`"
     elif isinstance(error, errors.RevisionNotFoundError):
         why = "there is no such revision; mend it in the config"

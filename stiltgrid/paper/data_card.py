@@ -7,6 +7,7 @@ from typing import Any
 from stiltgrid.artifacts import read_json
 from stiltgrid.examples import sidecar
 from stiltgrid.grid import DataFile, Grid
+from stiltgrid.hub.repository import dataset_of
 from stiltgrid.paper.notes import arm_title, target_title
 from stiltgrid.paper.render import markdown_text, pipe_table
 from stiltgrid.tasks.registry import TaskRow, task
@@ -38,8 +39,17 @@ def _uses(grid: Grid, name: str) -> str:
     return "; ".join([*parts, *([f"in intermediate {', '.join(arms)}"] if arms else [])])
 
 
-def _facts(row: TaskRow, used: str) -> list[tuple[str, str]]:
-    """Return what a task's row says: name and text."""
+def _hub(grid: Grid, row: TaskRow) -> str:
+    """Return the data set of the hub that a task was read from, "" if its rows came from files."""
+    source = grid.source(row.name)
+    if source is None or not source.hub:
+        return ""
+    repository = dataset_of(row, source)
+    return f"{repository.id} at {repository.revision}"
+
+
+def _facts(row: TaskRow, used: str, hub: str) -> list[tuple[str, str]]:
+    """Return what a task's row says, and the data set of the hub that it was read from: name and text."""
     facts = [
         ("Used as", used),
         ("Kind", row.kind),
@@ -51,7 +61,7 @@ def _facts(row: TaskRow, used: str) -> list[tuple[str, str]]:
         ("Licence", row.licence),
         ("Citation", row.citation),
         ("Source", row.url),
-        ("Hub data set", f"{row.hub} at {row.revision}" if row.hub else ""),
+        ("Hub data set", hub),
     ]
     return [(name, text) for name, text in facts if text]
 
@@ -92,7 +102,7 @@ def data_card(grid: Grid) -> str:
 def _section(grid: Grid, name: str, files: Sequence[DataFile]) -> list[str]:
     row = task(name)
     lines = [f"## {markdown_text(row.title)} (`{name}`)", ""]
-    lines += [f"- {what}: {markdown_text(text)}" for what, text in _facts(row, _uses(grid, name))]
+    lines += [f"- {what}: {markdown_text(text)}" for what, text in _facts(row, _uses(grid, name), _hub(grid, row))]
     about = {file: read_json(sidecar(Path(grid.paths.data(file)))) for file in files}
     head = ("split", "language", "rows", "published", "dropped", "fingerprint", "original file (SHA-256)")
     table = pipe_table([head, *(_row(file, record) for file, record in about.items())], left=(0, 1, 4, 5, 6))

@@ -39,10 +39,10 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[in
     return [*pipe_table([head, *[[markdown_text(text) for text in row] for row in rows]], left=left), ""]
 
 
-def _hours(manifest: Mapping[str, Any]) -> float:
-    """Return a run's device hours: wall time times the devices that it held."""
-    devices = (manifest.get("execution") or {}).get("devices", 1)
-    return (manifest.get("seconds") or {}).get("total", 0.0) * devices / 3600
+def _hours(manifest: Mapping[str, Any]) -> float | None:
+    """Return a run's device hours: wall time times the devices that it held; None if its time was not noted."""
+    seconds = (manifest.get("seconds") or {}).get("total")
+    return None if seconds is None else seconds * (manifest.get("execution") or {}).get("devices", 1) / 3600
 
 
 def _parameters(grid: Grid, model: str) -> str:
@@ -61,13 +61,14 @@ def models_table(grid: Grid, manifests: Manifests) -> list[str]:
         devices = sorted({str(e.get("device") or "not recorded") for e in execution})
         energy = [e.get("energy_joules") for e in execution]
         whole = bool(energy) and None not in energy
+        hours = [_hours(found) for _, found in own]
         rows.append(
             (
                 model_title(grid, model),
                 f"{row.source} at {row.revision}" if row.revision else row.source,
                 _parameters(grid, model),
                 f"{len(own)}",
-                f"{sum(_hours(found) for _, found in own):.2f}",
+                "not known" if None in hours else f"{sum(hours):.2f}",  # type: ignore[arg-type]
                 f"{sum(energy) / 3.6e6:.2f}" if whole else "not measured",  # type: ignore[arg-type]
                 ", ".join(devices),
                 ", ".join(sorted({f"{e.get('strategy', 'single')} x {e.get('devices', 1)}" for e in execution})),

@@ -6,7 +6,7 @@ from typing import Any
 
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
-from stiltgrid.formulations.features import Feature, Setup
+from stiltgrid.formulations.features import Feature, Setup, in_parts
 from stiltgrid.formulations.text2text import choice, generation, labels, span, span_or_none, tagging
 from stiltgrid.formulations.text2text.batch import collate
 from stiltgrid.formulations.text2text.prompts import prefix
@@ -55,7 +55,7 @@ def encode(setup: Setup, task: str, examples: Sequence[Example], labelled: bool)
         StiltgridError: if `labelled` and a label is missing or foreign, or the input has no room for text.
     """
     row = setup.rows[task]
-    return _kind(row).encode(setup, row, examples, labelled)
+    return in_parts(_kind(row).encode, setup, row, examples, labelled)
 
 
 def outputs(setup: Setup, model: Any, task: str, features: Sequence[Feature]) -> list[Any]:
