@@ -3,7 +3,8 @@
 Arithmetic
 ----------
 *Work of a training run.* FLOP = 6 x compute_parameters x tokens x examples, with examples = epochs x rows, or
-max_steps x batch_size; rows = the sum over the run's tasks of min(train_examples, rows of the training file);
+max_steps x batch_size; rows = the sum over the run's tasks of min(train_examples, rows of the training file), and an
+encoder with heads passes every choice of a multiple-choice example as an input of its own;
 tokens = min(tokens_per_example, max_input_length). 6 is 2 for the forward and 4 for the backward pass, which with
 `lora` is 2, for frozen weights have no gradients; dev
 evaluations, padding and recomputed activations are not counted apart, they belong to `utilisation`.
@@ -50,7 +51,7 @@ from stiltgrid.recipes import training_recipe
 from stiltgrid.status import State, cell_states, recipe_difference
 from stiltgrid.storage import Storage
 from stiltgrid.tasks.registry import task
-from stiltgrid.work import inputs_passed
+from stiltgrid.work import inputs_of_example, inputs_passed
 
 if TYPE_CHECKING:
     pass
@@ -263,7 +264,8 @@ class _Costs:
             # as far as the layer; each row is counted as if it had both sides, as Tatoeba's have
             return self._estimate(cell.model, 4 * self._tokens(cell.model, limit) * rows)
         training = training_recipe(self.grid, cell.model, cell.intermediate, cell.target, cell.seed)["training"]
-        return self._estimate(cell.model, 2 * self._tokens(cell.model, training["max_input_length"]) * rows)
+        inputs = rows * inputs_of_example(self.grid.config.models[cell.model].family, self.grid.tasks[cell.target].name)
+        return self._estimate(cell.model, 2 * self._tokens(cell.model, training["max_input_length"]) * inputs)
 
     def disk(self, model: str, arms: int, runs: int, left: int) -> Disk:
         """Return a model's disk line.

@@ -282,6 +282,18 @@ def test_a_plan_knows_what_an_arm_costs(arm, target, expected):
     assert inputs_passed(recipe(g, name), {task_: [None] for task_ in rows}) is None
 
 
+def test_a_plan_counts_every_choice_where_each_is_an_input_of_its_own():
+    rows = {"intermediate/cosmosqa": [100], "intermediate/mnli": [300]}
+    made = {"model": {"family": "heads"}, "mixing": "proportional"}
+    made["training"] = {"train_examples": None, "max_steps": None, "epochs": 2}
+    assert inputs_passed(made, rows) == pytest.approx(2 * (4 * 100 + 300))
+    assert inputs_passed({**made, "mixing": "uniform"}, rows) == pytest.approx(2 * (4 * 200 + 200))
+    assert inputs_passed({**made, "model": {"family": "text2text"}}, rows) == pytest.approx(2 * 400)
+    steps = {**made, "training": {**made["training"], "max_steps": 10, "batch_size": 8}}
+    assert inputs_passed(steps, {"intermediate/cosmosqa": [None]}) == pytest.approx(4 * 80)
+    assert inputs_passed(steps, {**rows, "intermediate/mnli": [None]}) is None  # how many of which is not known
+
+
 def test_english_is_unseen_where_the_source_is_another_language():
     """In scores, in what is declared for the analysis and in the tables' files."""
     config = deepcopy(SMALL) | {"targets": {"p": {"task": "xtreme/pawsx", "languages": ["en", "de", "zh"]}}}
