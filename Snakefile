@@ -28,7 +28,10 @@ from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import DataFile, Grid
 from stiltgrid.patience import endure_outages
 from stiltgrid.recipes import prediction_recipe, scoring_recipe
-from stiltgrid.wiring import Wiring, started_with
+from stiltgrid.wiring.jobs import Jobs
+from stiltgrid.wiring.originals import Originals
+from stiltgrid.wiring.results import Results
+from stiltgrid.wiring.start import environment, rule_name, started_with
 
 # a config given by --configfile replaces the paper's; merging the two would mix their grids
 if not workflow.overwrite_configfiles:
@@ -44,10 +47,11 @@ try:
 except StiltgridError as error:
     raise WorkflowError(str(error)) from None
 
-PATHS, W = GRID.paths, Wiring(GRID)
+# what the rules ask: of what no job made, of one run, of the whole grid
+PATHS, ORIGINALS, JOBS, RESULTS = GRID.paths, Originals(GRID), Jobs(GRID), Results(GRID)
 ENVIRONMENT = f"{workflow.basedir}/envs/stiltgrid.yaml"
 # by environment, not by params: neither the place of the checkout nor the rest of the config may rerun a job
-os.environ.update(W.environment(workflow.basedir, SNAPSHOT))
+os.environ.update(environment(workflow.basedir, SNAPSHOT))
 endure_outages(sys.modules.get("snakemake_executor_plugin_slurm"))
 
 
@@ -79,18 +83,18 @@ localrules:
 rule all:
     default_target: True
     input:
-        lambda w: W.table_files(),
-        lambda w: W.report_files(),
-        lambda w: W.figure_files(),
-        lambda w: W.holes(),
+        lambda w: RESULTS.table_files(),
+        lambda w: RESULTS.report_files(),
+        lambda w: RESULTS.figure_files(),
+        lambda w: RESULTS.holes(),
     message:
         "grid {GRID.config.grid}: complete; tables in {PATHS.tables}, figures in {PATHS.figures}"
 
 
 rule tables:
     input:
-        lambda w: W.table_files(),
-        lambda w: W.holes(),
+        lambda w: RESULTS.table_files(),
+        lambda w: RESULTS.holes(),
     message:
         "grid {GRID.config.grid}: tables in {PATHS.tables}"
 

@@ -54,22 +54,23 @@ def fake(folder: Path, raw: dict[str, Any]) -> None:
     """Make every file of a grid, empty, in the order in which a run would."""
     from stiltgrid.config import validate
     from stiltgrid.grid import Grid
-    from stiltgrid.wiring import Wiring
+    from stiltgrid.wiring.jobs import sidecars
+    from stiltgrid.wiring.results import Results
 
     grid = Grid(validate(raw))
-    wiring, paths = Wiring(grid), grid.paths
+    results, paths = Results(grid), grid.paths
     pairs = {(None, run.target) for run in grid.runs} | {(arm.intermediate, None) for arm in grid.arms}
     data = {f for pair in pairs for splits in grid.training_files(*pair).values() for fs in splits.values() for f in fs}
     data |= {grid.evaluation(target, language) for target in grid.config.targets for language in grid.languages(target)}
     stages = [
-        [paths.data(f) for f in data] + wiring.sidecars(list(data)) + [paths.pretrained(m) for m in grid.config.models],
+        [paths.data(f) for f in data] + sidecars(grid, list(data)) + [paths.pretrained(m) for m in grid.config.models],
         [paths.arm(arm) for arm in grid.arms],
         [paths.checkpoint(run) for run in grid.runs],
         [paths.prediction(cell) for cell in grid.cells()],
-        [name for score in wiring.all_scores() for name in (score, score.replace(".json", ".stats.parquet"))],
-        [paths.scores, paths.runs, paths.training, *wiring.bootstraps()],
+        [name for score in results.all_scores() for name in (score, score.replace(".json", ".stats.parquet"))],
+        [paths.scores, paths.runs, paths.training, *results.bootstraps()],
         [paths.contrasts, paths.headline],
-        [*wiring.table_files(), *wiring.figure_files(), *wiring.report_files()],
+        [*results.table_files(), *results.figure_files(), *results.report_files()],
     ]
     for name in (name for stage in stages for name in stage):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ import time
 
 rule collect:
     input:
-        lambda w: W.all_scores(),
+        lambda w: RESULTS.all_scores(),
     output:
         PATHS.scores,
     log:
@@ -18,7 +18,7 @@ rule collect:
         mem_mb=2000,
         runtime=10,
     params:
-        grid=lambda w: W.grid_digest(),
+        grid=lambda w: RESULTS.grid_digest(),
     message:
         "collect: all scores of grid {GRID.config.grid}"
     shell:
@@ -27,7 +27,7 @@ rule collect:
 
 rule runs:
     input:
-        lambda w: W.all_manifests(),
+        lambda w: RESULTS.all_manifests(),
         PATHS.scores,  # stands for every prediction: a path that a rule names costs planning time
     output:
         PATHS.runs,
@@ -43,7 +43,7 @@ rule runs:
         mem_mb=2000,
         runtime=10,
     params:
-        runs=lambda w: W.runs_digest(),
+        runs=lambda w: RESULTS.runs_digest(),
     message:
         "runs: what every training run cost and how it went"
     shell:
@@ -52,7 +52,7 @@ rule runs:
 
 rule bootstrap:
     input:
-        W.statistics,
+        RESULTS.statistics,
     output:
         PATHS.bootstrap("{target}"),
     log:
@@ -66,7 +66,7 @@ rule bootstrap:
         mem_mb=4000,
         runtime=30,
     params:
-        resampling=W.resampling_params,
+        resampling=RESULTS.resampling_params,
     message:
         "bootstrap: {wildcards.target}, all runs and languages"
     shell:
@@ -77,7 +77,7 @@ rule bootstrap:
 rule contrasts:
     input:
         scores=PATHS.scores,
-        bootstrap=W.bootstraps(),
+        bootstrap=RESULTS.bootstraps(),
     output:
         PATHS.contrasts,
         PATHS.headline,
@@ -92,8 +92,8 @@ rule contrasts:
         mem_mb=4000,
         runtime=30,
     params:
-        grid=lambda w: W.grid_digest(),
-        declaration=lambda w: W.declaration_digest(),
+        grid=lambda w: RESULTS.grid_digest(),
+        declaration=lambda w: RESULTS.declaration_digest(),
     message:
         "contrasts: gains, interactions and their averages"
     shell:

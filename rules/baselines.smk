@@ -3,7 +3,7 @@
 
 rule baselines:
     input:
-        W.baseline_inputs(),
+        RESULTS.baseline_inputs(),
     output:
         f"{PATHS.root}/baselines.md",
     log:
@@ -17,7 +17,7 @@ rule baselines:
         mem_mb=4000,
         runtime=30,
     params:
-        grid=lambda w: W.grid_digest(),
+        grid=lambda w: RESULTS.grid_digest(),
     message:
         "baselines: {PATHS.root}/baselines.md"
     shell:

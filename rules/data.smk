@@ -3,7 +3,7 @@
 
 rule demo_sources:
     output:
-        W.demo_sources,
+        ORIGINALS.demo_sources,
     log:
         f"{PATHS.root}/logs/demo_sources.log",
     benchmark:
@@ -22,7 +22,7 @@ rule demo_sources:
 
 rule unpack:  # a source that is an archive; results/sources is shared by all grids
     input:
-        W.archive_inputs,
+        ORIGINALS.archive_inputs,
     output:
         "results/sources/{archive}/manifest.json",
     log:
@@ -38,7 +38,7 @@ rule unpack:  # a source that is an archive; results/sources is shared by all gr
         mem_mb=1000,
         runtime=60,
     params:
-        archive=W.archive,
+        archive=ORIGINALS.archive,
     message:
         "unpack: {params.archive}"
     shell:
@@ -47,7 +47,7 @@ rule unpack:  # a source that is an archive; results/sources is shared by all gr
 
 rule data:
     input:
-        W.data_inputs,
+        ORIGINALS.data_inputs,
     output:
         examples=PATHS.data(DataFile("{task}", "{split}", "{language}")),
         sidecar=PATHS.data(DataFile("{task}", "{split}", "{language}")).replace(".parquet", ".json"),
@@ -62,7 +62,7 @@ rule data:
         mem_mb=6000,  # NTG's 300,000 articles take 4 GB
         runtime=30,
     params:
-        recipe=W.data_params,
+        recipe=ORIGINALS.data_params,
     message:
         "data: {wildcards.task} {wildcards.split} {wildcards.language}"
     shell:
@@ -72,7 +72,7 @@ rule data:
 
 rule text:  # plain text that arms with `denoising` restore; it stays where it is
     input:
-        W.text_inputs,
+        ORIGINALS.text_inputs,
     output:
         index=PATHS.text("{language}"),
         sidecar=PATHS.text("{language}").replace(".npy", ".json"),
@@ -96,7 +96,7 @@ rule text:  # plain text that arms with `denoising` restore; it stays where it i
 
 rule neighbours:  # words that stand for each other, for a target with `robust: {kind: synonyms}`
     input:
-        W.neighbours_inputs,
+        ORIGINALS.neighbours_inputs,
     output:
         words=PATHS.neighbours("{target}"),
         sidecar=PATHS.neighbours("{target}").replace(".tsv", ".json"),

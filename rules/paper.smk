@@ -7,7 +7,7 @@ rule build_tables:
         contrasts=[PATHS.contrasts, PATHS.headline],
         runs=[PATHS.runs, PATHS.training],
     output:
-        W.table_files(),
+        RESULTS.table_files(),
     log:
         f"{PATHS.root}/logs/tables.log",
     benchmark:
@@ -19,8 +19,8 @@ rule build_tables:
         mem_mb=2000,
         runtime=10,
     params:
-        grid=lambda w: W.grid_digest(),
-        declaration=lambda w: W.declaration_digest(),
+        grid=lambda w: RESULTS.grid_digest(),
+        declaration=lambda w: RESULTS.declaration_digest(),
     message:
         "tables: {PATHS.tables}"
     shell:
@@ -34,10 +34,10 @@ rule figures:
         contrasts=[PATHS.contrasts, PATHS.headline],
         runs=[PATHS.runs, PATHS.training],
     output:
-        [path for path in W.figure_files() if not path.endswith(".svg")],
+        [path for path in RESULTS.figure_files() if not path.endswith(".svg")],
         [
             report(path, caption=f"../report/{name}.rst", category="Figures", labels={"figure": name})
-            for name, path in W.figures_shown().items()
+            for name, path in RESULTS.figures_shown().items()
         ],
     log:
         f"{PATHS.root}/logs/figures.log",
@@ -50,8 +50,8 @@ rule figures:
         mem_mb=2000,
         runtime=20,
     params:
-        grid=lambda w: W.grid_digest(),
-        declaration=lambda w: W.declaration_digest(),
+        grid=lambda w: RESULTS.grid_digest(),
+        declaration=lambda w: RESULTS.declaration_digest(),
     message:
         "figures: {PATHS.figures}"
     shell:
@@ -76,8 +76,8 @@ rule explorer:
         mem_mb=4000,
         runtime=30,
     params:
-        grid=lambda w: W.grid_digest(),
-        declaration=lambda w: W.declaration_digest(),
+        grid=lambda w: RESULTS.grid_digest(),
+        declaration=lambda w: RESULTS.declaration_digest(),
     message:
         "explorer: every cell on one page, {output}"
     shell:
@@ -93,7 +93,7 @@ rule report_pages:
     output:
         [
             report(path, caption="../report/table.rst", category="Tables", labels={"table": name})
-            for name, path in W.table_pages().items()
+            for name, path in RESULTS.table_pages().items()
         ],
         report(
             f"{PATHS.report}/reproducibility.md",
@@ -118,8 +118,8 @@ rule report_pages:
         mem_mb=2000,
         runtime=10,
     params:
-        grid=lambda w: W.grid_digest(),
-        declaration=lambda w: W.declaration_digest(),
+        grid=lambda w: RESULTS.grid_digest(),
+        declaration=lambda w: RESULTS.declaration_digest(),
     message:
         "report: tables as pages, reproducibility checklist and data card, in {PATHS.report}"
     shell:

@@ -5,24 +5,24 @@ for _target in GRID.config.targets:
 
     rule:
         name:
-            W.rule_name("predict", _target)
+            rule_name("predict", _target)
         input:
-            manifest=W.evaluated(_target),
-            gold=W.gold(_target),
+            manifest=JOBS.evaluated(_target),
+            gold=JOBS.gold(_target),
         output:
-            W.by_language(_target, PATHS.prediction),
+            JOBS.by_language(_target, PATHS.prediction),
         log:
             f"{PATHS.root}/logs/predict/{{model}}/{{intermediate}}/{_target}/seed{{seed}}.log",
         benchmark:
             f"{PATHS.root}/benchmarks/predict/{{model}}/{{intermediate}}/{_target}/seed{{seed}}.tsv"
         conda:
             ENVIRONMENT
-        threads: W.predict_threads
+        threads: JOBS.predict_threads
         resources:
-            **W.resources("predict", workflow.resource_settings.default_resources),
+            **JOBS.resources("predict", workflow.resource_settings.default_resources),
         params:
             target=_target,
-            recipe=W.prediction_params(_target),
+            recipe=JOBS.prediction_params(_target),
         message:
             "predict: {wildcards.model} after {wildcards.intermediate} on {params.target}, seed {wildcards.seed}"
         shell:

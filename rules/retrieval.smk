@@ -1,27 +1,27 @@
 # `snakemake layers`: what every layer of each encoder scores on the retrieval targets; for reading, never an input.
 
-for _target in W.retrieved:
+for _target in RESULTS.retrieved:
 
     rule:
         name:
-            W.rule_name("layers", _target)
+            rule_name("layers", _target)
         input:
-            manifest=W.evaluated(_target),
-            gold=W.gold(_target),
+            manifest=JOBS.evaluated(_target),
+            gold=JOBS.gold(_target),
         output:
-            W.layer_file(_target),
+            JOBS.layer_file(_target),
         log:
             f"{PATHS.root}/logs/layers/{{model}}/{{intermediate}}/{_target}/seed{{seed}}.log",
         benchmark:
             f"{PATHS.root}/benchmarks/layers/{{model}}/{{intermediate}}/{_target}/seed{{seed}}.tsv"
         conda:
             ENVIRONMENT
-        threads: W.predict_threads
+        threads: JOBS.predict_threads
         resources:
-            **W.resources("predict", workflow.resource_settings.default_resources),
+            **JOBS.resources("predict", workflow.resource_settings.default_resources),
         params:
             target=_target,
-            recipe=W.layer_params(_target),
+            recipe=JOBS.layer_params(_target),
         message:
             "layers: {wildcards.model} after {wildcards.intermediate} on {params.target}, seed {wildcards.seed}"
         shell:
@@ -32,7 +32,7 @@ for _target in W.retrieved:
 
 rule layers:
     input:
-        W.layer_files(),
+        RESULTS.layer_files(),
     output:
         f"{PATHS.root}/layers.csv",
         f"{PATHS.root}/layers.md",
@@ -47,7 +47,7 @@ rule layers:
         mem_mb=1000,
         runtime=5,
     params:
-        grid=lambda w: W.grid_digest(),
+        grid=lambda w: RESULTS.grid_digest(),
     message:
         "layers: {PATHS.root}/layers.md"
     shell:

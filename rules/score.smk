@@ -4,15 +4,15 @@ for _target in GRID.config.targets:
 
     rule:
         name:
-            W.rule_name("score", _target)
+            rule_name("score", _target)
         input:
             # by its rule, which spares Snakemake the search for one that makes them
-            getattr(rules, W.rule_name("predict", _target)).output,
-            W.gold(_target),
-            W.evaluated(_target),
+            getattr(rules, rule_name("predict", _target)).output,
+            JOBS.gold(_target),
+            JOBS.evaluated(_target),
         output:
-            W.by_language(_target, PATHS.score),
-            [p.replace(".json", ".stats.parquet") for p in W.by_language(_target, PATHS.score)],
+            JOBS.by_language(_target, PATHS.score),
+            [p.replace(".json", ".stats.parquet") for p in JOBS.by_language(_target, PATHS.score)],
         log:
             f"{PATHS.root}/logs/score/{{model}}/{{intermediate}}/{_target}/seed{{seed}}.log",
         benchmark:

@@ -8,7 +8,7 @@ for _model in GRID.config.models:
 
     rule:
         name:
-            W.rule_name("submission", _model)
+            rule_name("submission", _model)
         input:
             contents.inputs(GRID, _model),
         output:

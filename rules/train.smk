@@ -5,7 +5,7 @@
 
 rule pretrained:
     input:
-        W.pretrained_inputs,
+        ORIGINALS.pretrained_inputs,
     output:
         PATHS.pretrained("{model}"),
     log:
@@ -19,7 +19,7 @@ rule pretrained:
         mem_mb=4000,
         runtime=120,
     params:
-        recipe=W.pretrained_params,
+        recipe=ORIGINALS.pretrained_params,
     message:
         "phase i: {wildcards.model}"
     shell:
@@ -29,20 +29,20 @@ rule pretrained:
 
 rule train_intermediate:
     input:
-        W.intermediate_inputs,
+        JOBS.intermediate_inputs,
     output:
-        W.arm(),
+        JOBS.arm(),
     log:
         f"{PATHS.root}/logs/train/{{model}}/{{intermediate}}/seed{{seed}}.log",
     benchmark:
         f"{PATHS.root}/benchmarks/train/{{model}}/{{intermediate}}/seed{{seed}}.tsv"
     conda:
         ENVIRONMENT
-    threads: W.threads
+    threads: JOBS.threads
     resources:
-        **W.resources("train", workflow.resource_settings.default_resources),
+        **JOBS.resources("train", workflow.resource_settings.default_resources),
     params:
-        recipe=W.intermediate_params,
+        recipe=JOBS.intermediate_params,
     message:
         "phase ii: {wildcards.model} on {wildcards.intermediate}, seed {wildcards.seed}"
     shell:
@@ -52,20 +52,20 @@ rule train_intermediate:
 
 rule train_target:
     input:
-        W.target_inputs,
+        JOBS.target_inputs,
     output:
-        W.checkpoint("{target}"),
+        JOBS.checkpoint("{target}"),
     log:
         f"{PATHS.root}/logs/train/{{model}}/{{intermediate}}/{{target}}/seed{{seed}}.log",
     benchmark:
         f"{PATHS.root}/benchmarks/train/{{model}}/{{intermediate}}/{{target}}/seed{{seed}}.tsv"
     conda:
         ENVIRONMENT
-    threads: W.threads
+    threads: JOBS.threads
     resources:
-        **W.resources("train", workflow.resource_settings.default_resources),
+        **JOBS.resources("train", workflow.resource_settings.default_resources),
     params:
-        recipe=W.target_params,
+        recipe=JOBS.target_params,
     message:
         "phase iii: {wildcards.model} after {wildcards.intermediate} on {wildcards.target}, seed {wildcards.seed}"
     shell:

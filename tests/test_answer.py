@@ -31,7 +31,7 @@ from stiltgrid.paper.scores import Scores
 from stiltgrid.paper.tables import Records, main_table, write_tables
 from stiltgrid.runs import read_runs
 from stiltgrid.score_languages import statistics_file
-from stiltgrid.wiring import Wiring
+from stiltgrid.wiring.results import Results
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
@@ -128,7 +128,7 @@ def test_golden_bytes(folder, state):
         run(grid, partial=True)
     written = sorted(Path(grid.paths.tables).iterdir())
     assert {str(p) for p in written} == {
-        *Wiring(grid).table_files(),
+        *Results(grid).table_files(),
         f"{grid.paths.tables}/README.md",
         f"{grid.paths.tables}/manifest.json",
     }
@@ -313,12 +313,12 @@ def test_what_is_asked_changes_no_recipe():
         lambda g: training_recipe(g, "small", "mnli", "xnli", 1),
         lambda g: prediction_recipe(g, "xnli"),
         lambda g: scoring_recipe(g, "xnli"),
-        lambda g: Wiring(g).grid_digest(),
+        lambda g: Results(g).grid_digest(),
     ):
         assert recipe(first) == recipe(second)
-    assert Wiring(first).declaration_digest() != Wiring(second).declaration_digest()
+    assert Results(first).declaration_digest() != Results(second).declaration_digest()
     powered = Grid(validate({**RAW, "analysis": {"power": {"seed_sd": {"small": 1}}}}))
-    assert Wiring(first).declaration_digest() == Wiring(powered).declaration_digest()
+    assert Results(first).declaration_digest() == Results(powered).declaration_digest()
 
 
 def test_numbers_of_the_answer():

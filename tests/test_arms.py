@@ -19,7 +19,8 @@ from stiltgrid.paper.scores import Scores
 from stiltgrid.readers import read_source
 from stiltgrid.recipes import training_recipe
 from stiltgrid.tasks.registry import task
-from stiltgrid.wiring import Wiring
+from stiltgrid.wiring.jobs import Jobs
+from stiltgrid.wiring.results import Results
 from stiltgrid.work import inputs_passed
 
 MT = {"path": "mt", "layout": {"train": "xnli", "dev": "glue"}}
@@ -76,13 +77,13 @@ def test_robust_training_is_in_the_targets_recipe_without_the_place_of_a_file():
 def test_text_and_neighbours_are_inputs_of_the_runs_that_use_them_alone():
     near = {"kind": "synonyms", "neighbours": "near.tsv"}
     g = grid({"denoising": 0.1}, {"robust": near}, denoising_text=TEXT)
-    w = Wiring(g)
+    w = Jobs(g)
     at = type("W", (), {"model": "tiny", "intermediate": "arm", "target": "xnli", "seed": "1"})
     text = {"results/small/text/de.json", "results/small/text/sw.json"}
     assert text <= set(w.intermediate_inputs(at)) and not text & set(w.target_inputs(at))
     words = "results/small/neighbours/xnli.json"
     assert words in w.target_inputs(at) and words not in w.intermediate_inputs(at)
-    assert not {words, *text} & {*Wiring(grid()).intermediate_inputs(at), *Wiring(grid()).target_inputs(at)}
+    assert not {words, *text} & {*Jobs(grid()).intermediate_inputs(at), *Jobs(grid()).target_inputs(at)}
 
 
 @pytest.mark.parametrize(
@@ -301,5 +302,5 @@ def test_english_is_unseen_where_the_source_is_another_language():
     config |= {"models": {"a": {"source": "demo:base"}, "b": {"source": "demo:xxl"}}, "sources": {"xtreme": PAWSX}}
     g = Grid(validate(config))
     assert declared(g).zero_shot == {"p": ("en", "zh")}
-    assert "results/small/tables/answer_table.md" in Wiring(g).table_files()
+    assert "results/small/tables/answer_table.md" in Results(g).table_files()
     assert Scores.evaluated(SimpleNamespace(grid=g), "p", source=False) == ["en", "zh"]

@@ -13,7 +13,7 @@ from stiltgrid.readers import READERS
 from stiltgrid.recipes import data_recipe, prediction_recipe, scoring_recipe, training_recipe
 from stiltgrid.submission.leaderboard import leaderboard
 from stiltgrid.tasks.registry import package_tasks, task, tasks
-from stiltgrid.wiring import Wiring
+from stiltgrid.wiring.results import Results
 
 ROW = {
     "title": "Tone",
@@ -161,11 +161,11 @@ def test_resamples_rest_on_the_code_of_their_metrics(tmp_path):
         target = "tone"
 
     here = folder(tmp_path)
-    first = Wiring(Grid(validate(extended(here)))).resampling_params(Wildcards())
+    first = Results(Grid(validate(extended(here)))).resampling_params(Wildcards())
     folder(tmp_path, metrics=METRIC + "# another\n")
-    assert Wiring(Grid(validate(extended(here)))).resampling_params(Wildcards()) != first
+    assert Results(Grid(validate(extended(here)))).resampling_params(Wildcards()) != first
     Wildcards.target = "xnli"
-    assert "code" not in Wiring(Grid(validate(extended(here)))).resampling_params(Wildcards())
+    assert "code" not in Results(Grid(validate(extended(here)))).resampling_params(Wildcards())
 
 
 def test_an_edited_file_is_loaded_anew_and_an_unchanged_one_is_not(tmp_path):

@@ -21,7 +21,7 @@ from stiltgrid.paper.figures.languages import dots, languages_figure
 from stiltgrid.paper.figures.slopes import slopes_figure, spread
 from stiltgrid.paper.figures.training import BINS, binned, training_figure
 from stiltgrid.paper.scores import Scores
-from stiltgrid.wiring import Wiring
+from stiltgrid.wiring.results import Results
 
 ONCE = {"evaluations": 1, "selection": "last_step"}
 
@@ -178,7 +178,7 @@ def test_the_script_writes_what_the_rule_declares_and_a_preview_leaves_out_what_
     assert not Path("preview/interaction_forest.svg").exists()
     there = {path.name for path in Path("preview").iterdir()}
     assert {"gain_heatmap.svg", "slopes.pdf", "language_gain.png"} <= there
-    declared = {Path(path).name for path in Wiring(grid).figure_files()}
+    declared = {Path(path).name for path in Results(grid).figure_files()}
     assert there - {"README.md"} == {
         n for n in declared if n.split(".")[0] not in ("interaction_forest", "training_curves")
     }

@@ -10,7 +10,7 @@ from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import Arm, Cell, Grid, Run
 from stiltgrid.intermediates import training_tasks
 from stiltgrid.recipes import merged, training_recipe
-from stiltgrid.wiring import Wiring
+from stiltgrid.wiring.jobs import Jobs
 
 
 def small(**changes) -> Grid:
@@ -136,22 +136,24 @@ def test_baseline_starts_from_the_pretrained_model_and_arms_from_their_checkpoin
         model, target, seed = "tiny", "xnli", "1"
         intermediate = "none"
 
-    wiring = Wiring(small())
-    assert wiring.target_inputs(W)[0] == "results/small/models/tiny/manifest.json"
+    jobs = Jobs(small())
+    assert jobs.target_inputs(W)[0] == "results/small/models/tiny/manifest.json"
     W.intermediate = "mnli"
-    assert wiring.target_inputs(W)[0] == "results/small/checkpoints/tiny/mnli/seed1/manifest.json"
+    assert jobs.target_inputs(W)[0] == "results/small/checkpoints/tiny/mnli/seed1/manifest.json"
 
 
 def test_what_every_job_reads_imports_no_numbers():
     """Two processes of each cluster job read the rules."""
     heavy = ("pandas", "numpy", "scipy", "pyarrow", "matplotlib", "sklearn", "sacrebleu")
-    rooms = "stiltgrid.wiring, stiltgrid.patience, stiltgrid.recipes, stiltgrid.submission.contents"
+    rooms = "stiltgrid.wiring.originals, stiltgrid.wiring.results, stiltgrid.patience, stiltgrid.submission.contents"
     code = f"import sys, {rooms}; sys.exit(str([name for name in {heavy} if name in sys.modules] or ''))"
     found = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert found.stderr.strip() == ""
 
 
-@pytest.mark.parametrize("module", ["grid", "wiring", "status", "plan", "collect", "score", "readers", "paper.tables"])
+@pytest.mark.parametrize(
+    "module", ["grid", "wiring.results", "status", "plan", "collect", "score", "readers", "paper.tables"]
+)
 def test_light_rooms_do_not_import_torch(module):
     code = f"import sys, stiltgrid.{module}; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -26,7 +26,7 @@ from stiltgrid.readers import read_source
 from stiltgrid.readers.files import filled_patterns
 from stiltgrid.recipes import data_recipe, pretrained_recipe
 from stiltgrid.tasks.registry import task
-from stiltgrid.wiring import Wiring
+from stiltgrid.wiring.start import environment
 
 ROOT = Path(__file__).parents[1]
 REVISION, OTHER = "a" * 40, "b" * 40
@@ -321,8 +321,8 @@ def test_a_suite_from_the_hub_leaves_out_the_tasks_that_are_not_there():
 
 
 def test_jobs_are_told_to_use_no_network():
-    environment = Wiring.environment("/checkout", "snapshot.json")
-    assert {environment[f"{name}_OFFLINE"] for name in ("HF_HUB", "TRANSFORMERS", "HF_DATASETS")} == {"1"}
+    found = environment("/checkout", "snapshot.json")
+    assert {found[f"{name}_OFFLINE"] for name in ("HF_HUB", "TRANSFORMERS", "HF_DATASETS")} == {"1"}
 
 
 def test_a_model_that_is_not_fetched_or_was_changed_since_is_refused(hub, tmp_path, monkeypatch):

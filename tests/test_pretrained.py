@@ -8,7 +8,7 @@ from stiltgrid.artifacts import read_json
 from stiltgrid.errors import StiltgridError
 from stiltgrid.failures import noting_failure
 from stiltgrid.pretrained import describe, prepare
-from stiltgrid.wiring import started_with
+from stiltgrid.wiring.start import started_with
 
 
 @pytest.fixture

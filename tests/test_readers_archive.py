@@ -27,7 +27,7 @@ from stiltgrid.readers.archive import (
     unpacked_folder,
 )
 from stiltgrid.tasks.registry import task
-from stiltgrid.wiring import Wiring, source_folder
+from stiltgrid.wiring.originals import Originals, source_folder
 
 FILES = {
     "xglue_full_dataset/POS/en.dev": "Birds NOUN\nsing VERB\n",
@@ -238,8 +238,8 @@ def test_two_spellings_of_a_path_share_a_folder_and_two_paths_do_not(here):
 # --- wiring -----------------------------------------------------------------------------------------------
 
 
-def wiring(path):
-    return Wiring(Grid(validate(deepcopy(SMALL) | {"sources": {"xglue": {"path": path}}})))
+def originals(path):
+    return Originals(Grid(validate(deepcopy(SMALL) | {"sources": {"xglue": {"path": path}}})))
 
 
 WANTED = SimpleNamespace(task="xglue/pos", split="dev", language="en")
@@ -247,7 +247,7 @@ WANTED = SimpleNamespace(task="xglue/pos", split="dev", language="en")
 
 def test_the_data_rule_waits_for_the_manifest_before_and_after_unpacking(here):
     path = make_tar(here / "x.tar.gz")
-    w = wiring("x.tar.gz")
+    w = originals("x.tar.gz")
     [manifest] = w.data_inputs(WANTED)
     assert manifest == manifest_of("x.tar.gz")
     name = SimpleNamespace(archive=Path(manifest).parent.name)
@@ -261,7 +261,7 @@ def test_an_archive_that_was_moved_away_asks_for_nothing(here):
     path = make_tar(here / "x.tar.gz")
     unpack(path, Path(unpacked_folder("x.tar.gz")))
     path.unlink()
-    w = wiring("x.tar.gz")
+    w = originals("x.tar.gz")
     [manifest] = w.data_inputs(WANTED)
     assert Path(manifest).exists()
     assert w.archive_inputs(SimpleNamespace(archive=Path(manifest).parent.name)) == []
@@ -271,12 +271,12 @@ def test_an_archive_that_was_moved_away_asks_for_nothing(here):
 
 def test_an_archive_of_no_source_is_named(here):
     with pytest.raises(StiltgridError, match="y-00000000: no source of this config; allowed: x-"):
-        wiring("x.tar.gz").archive(SimpleNamespace(archive="y-00000000"))
+        originals("x.tar.gz").archive(SimpleNamespace(archive="y-00000000"))
 
 
 def test_an_archive_behind_an_unset_variable_is_left_to_the_job(here, monkeypatch):
     monkeypatch.delenv("STILTGRID_NOWHERE", raising=False)
-    w = wiring("${STILTGRID_NOWHERE}/x.tar.gz")
+    w = originals("${STILTGRID_NOWHERE}/x.tar.gz")
     assert w.archives == {} and w.data_inputs(WANTED) == []
 
 

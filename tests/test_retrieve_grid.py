@@ -22,7 +22,8 @@ from stiltgrid.storage import Storage
 from stiltgrid.store import Store, prediction_key
 from stiltgrid.submission.export import export
 from stiltgrid.submission.scoring import score_submission
-from stiltgrid.wiring import Wiring
+from stiltgrid.wiring.jobs import Jobs
+from stiltgrid.wiring.results import Results
 
 TATOEBA = {"task": "xtreme/tatoeba", "languages": ["de", "fr"]}
 NONE, MNLI = Run("small", "none", "tatoeba", 1), Run("small", "mnli", "tatoeba", 1)
@@ -49,14 +50,14 @@ def _here(tmp_path, monkeypatch):
 
 def test_a_retrieval_run_has_no_training_and_rests_on_phase_ii():
     grid = grid_of()
-    wiring = Wiring(grid)
+    jobs = Jobs(grid)
     assert {run.target for run in grid.fine_tuned} == {"xnli"}
     assert {run.target for run in grid.runs} == {"tatoeba", "xnli"}
     assert grid.training_files(None, "tatoeba") == {}
     assert grid.evaluated(NONE) == grid.paths.pretrained("small")
     assert grid.evaluated(MNLI) == grid.paths.arm(Arm("small", "mnli", 1))
-    assert wiring.evaluated("tatoeba")(Wild(MNLI)) == grid.evaluated(MNLI)
-    assert wiring.evaluated("xnli") == wiring.checkpoint("xnli")
+    assert jobs.evaluated("tatoeba")(Wild(MNLI)) == grid.evaluated(MNLI)
+    assert jobs.evaluated("xnli") == jobs.checkpoint("xnli")
     with pytest.raises(StiltgridError, match=r"targets.tatoeba: xtreme/tatoeba has no training set"):
         training_recipe(grid, *MNLI)
 
@@ -69,7 +70,7 @@ def test_settings_are_the_model_s_then_the_target_s():
     grid = grid_of(targets={"tatoeba": {**TATOEBA, "retrieval": {"layer": 5, "neighbours": 7}}})
     how = grid.retrieval("tatoeba", "small")
     assert (how.layer, how.pooling, how.neighbours, how.special_tokens) == (5, "first", 7, True)
-    assert Wiring(grid).prediction_params("tatoeba")(Wild(NONE))["retrieval"]["layer"] == 5
+    assert Jobs(grid).prediction_params("tatoeba")(Wild(NONE))["retrieval"]["layer"] == 5
 
 
 def test_settings_are_part_of_predictions_and_of_nothing_that_is_trained():
@@ -87,7 +88,7 @@ def test_settings_are_part_of_predictions_and_of_nothing_that_is_trained():
 
 def test_scores_by_layer_rest_on_all_but_the_declared_layer(monkeypatch):
     def params(**how):
-        return Wiring(grid_of(targets={"tatoeba": {**TATOEBA, "retrieval": how}})).layer_params("tatoeba")(Wild(NONE))
+        return Jobs(grid_of(targets={"tatoeba": {**TATOEBA, "retrieval": how}})).layer_params("tatoeba")(Wild(NONE))
 
     first = params(layer=3)
     assert first == params(layer=5)
@@ -223,11 +224,11 @@ def test_a_retrieval_is_exported_and_scores_as_its_cells(tmp_path):
 def test_a_grid_with_a_retrieval_target_asks_for_no_training_of_it():
     """Its costs are its predictions alone; those of a pretrained model, the same for every seed, count once."""
     grid = grid_of(seeds=2)
-    wiring, files = Wiring(grid), Files(grid)
-    assert not any("tatoeba" in path for path in wiring.all_manifests())
-    assert f"{grid.paths.figures}/training_curves.svg" in wiring.figure_files()
+    results, files = Results(grid), Files(grid)
+    assert not any("tatoeba" in path for path in results.all_manifests())
+    assert f"{grid.paths.figures}/training_curves.svg" in results.figure_files()
     alone = grid_of(targets={"tatoeba": TATOEBA}, intermediates={"none": {}})
-    assert Wiring(alone).all_manifests() == Wiring(alone).figure_files() == []
+    assert Results(alone).all_manifests() == Results(alone).figure_files() == []
     files.pretrained("small")
     for run in grid.runs:
         if run.target == "xnli":

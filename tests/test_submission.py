@@ -556,12 +556,12 @@ def test_outputs_and_inputs_name_each_file_once(grid):
 
 def test_the_config_key_leaves_the_recipes_alone():
     from stiltgrid.recipes import prediction_recipe, scoring_recipe, training_recipe
-    from stiltgrid.wiring import Wiring
+    from stiltgrid.wiring.results import Results
 
     def recipes(grid):
         training = [training_recipe(grid, *run) for run in grid.runs]
         others = [of(grid, target) for target in grid.config.targets for of in (prediction_recipe, scoring_recipe)]
-        return training, others, Wiring(grid).grid_digest()
+        return training, others, Results(grid).grid_digest()
 
     assert recipes(small_grid()) == recipes(small_grid(submission={"split": "dev"}))
 

@@ -18,7 +18,7 @@ from stiltgrid.readers import read_source
 from stiltgrid.readers.archive import check_unpacked
 from stiltgrid.scripting import parser, run_main
 from stiltgrid.tasks.registry import task
-from stiltgrid.wiring import DEMO, source_folder
+from stiltgrid.wiring.originals import DEMO, source_folder
 
 EXAMPLES = "python workflow/scripts/data.py --config config.yaml --task xglue/xnli --split test --language de"
 

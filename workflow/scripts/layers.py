@@ -17,7 +17,7 @@ from stiltgrid.metrics import METRICS
 from stiltgrid.progress import reporter
 from stiltgrid.retrieve.layers import LayerScore, by_layer, markdown, read_rows, write_rows
 from stiltgrid.scripting import parser, run_main
-from stiltgrid.wiring import Wiring
+from stiltgrid.wiring.results import Results
 
 EXAMPLES = """
 snakemake layers --configfile config/sample-retrieval.yaml
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None) -> None:
     elif any(one):
         options.error("--model, --intermediate, --target, --seed and --out belong together")
     else:
-        table(grid, Wiring(grid).layer_files())
+        table(grid, Results(grid).layer_files())
 
 
 if __name__ == "__main__":
