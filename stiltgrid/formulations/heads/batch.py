@@ -5,6 +5,7 @@ from typing import Any
 
 from stiltgrid.batching import padded
 from stiltgrid.formulations.features import IGNORED, Feature, Setup
+from stiltgrid.tasks.registry import TaskRow
 
 
 def collate(setup: Setup, features: Sequence[Feature]) -> dict[str, Any]:
@@ -70,3 +71,19 @@ def logits(setup: Setup, model: Any, task: str, features: Sequence[Feature]) -> 
     batch = {name: tensor.to(device) for name, tensor in collate(setup, features).items()}
     batch.pop("labels")
     return model(**batch)["logits"][task].float().cpu()
+
+
+def unit_scores(setup: Setup, model: Any, row: TaskRow, features: Sequence[Feature]) -> list[list[list[float]]]:
+    """Score every label of every unit: of a text, or of each word.
+
+    Args:
+        setup: the formulation's setup.
+        model: an `EncoderWithHeads` in evaluation mode.
+        row: the task.
+        features: one batch.
+
+    Returns:
+        For each feature, for each unit, the natural log-probability of each label.
+    """
+    scores = logits(setup, model, row.name, features).log_softmax(-1)
+    return [scores[i, : f.units].tolist() for i, f in enumerate(features)]

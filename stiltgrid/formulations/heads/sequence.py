@@ -5,12 +5,11 @@ first. The head reads the first token or the mean over all tokens (recipe `pooli
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
 from stiltgrid.formulations.features import IGNORED, Feature, Setup, cut_longest, gold, text_of
-from stiltgrid.formulations.heads.batch import logits
+from stiltgrid.formulations.heads.batch import unit_scores
 from stiltgrid.formulations.label_scores import check_ranking, decode
 from stiltgrid.tasks.registry import TaskRow
 
@@ -78,17 +77,4 @@ def encode(setup: Setup, row: TaskRow, examples: Sequence[Example], labelled: bo
     return features
 
 
-def outputs(setup: Setup, model: Any, row: TaskRow, features: Sequence[Feature]) -> list[list[list[float]]]:
-    """Score every label of every unit.
-
-    Args:
-        setup: the formulation's setup.
-        model: an `EncoderWithHeads` in evaluation mode.
-        row: the task.
-        features: one batch.
-
-    Returns:
-        For each feature, for each unit, the natural log-probability of each label.
-    """
-    scores = logits(setup, model, row.name, features).log_softmax(-1)
-    return [scores[i, : f.units].tolist() for i, f in enumerate(features)]
+outputs = unit_scores

@@ -9,12 +9,11 @@ is counted as truncated.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import Example
 from stiltgrid.formulations.features import IGNORED, Feature, Setup, gold, windows
-from stiltgrid.formulations.heads.batch import logits
+from stiltgrid.formulations.heads.batch import unit_scores
 from stiltgrid.formulations.label_scores import decode
 from stiltgrid.tasks.registry import TaskRow
 
@@ -72,17 +71,4 @@ def encode(setup: Setup, row: TaskRow, examples: Sequence[Example], labelled: bo
     return features
 
 
-def outputs(setup: Setup, model: Any, row: TaskRow, features: Sequence[Feature]) -> list[list[list[float]]]:
-    """Score every label of every word.
-
-    Args:
-        setup: the formulation's setup.
-        model: an `EncoderWithHeads` in evaluation mode.
-        row: the task.
-        features: one batch.
-
-    Returns:
-        For each feature, for each word, the natural log-probability of each label.
-    """
-    scores = logits(setup, model, row.name, features).log_softmax(-1)
-    return [scores[i, : f.units].tolist() for i, f in enumerate(features)]
+outputs = unit_scores
