@@ -1,7 +1,5 @@
 """Bad input and damaged files, through real Snakemake: an error that says where, nothing half-written or lost."""
 
-import re
-
 import pytest
 
 from stiltgrid.artifacts import read_json
@@ -93,16 +91,16 @@ def test_a_misspelt_key_stops_before_any_job(mini):
 
 
 def test_a_loss_that_is_no_number_is_failed_in_status_until_it_is_mended(mini):
+    mini.config["intermediates"] = {"none": {}}
     good = mini.config["targets"]["pos"]
     mini.config["targets"]["pos"] = {**good, "training": {"learning_rate": 1e30, "warmup_ratio": 0.0}}
     assert "the loss is" in mini.run("tables", "--keep-going", fails=True) + mini.log("train/tiny/none/pos/seed1")
     status = " ".join(mini.run("status").split())
-    # the run after mnli may survive such a rate: a norm of infinite numbers is 0
-    assert re.search(r"\b[24] failed", status) and "training failed: the loss is" in status, status
+    assert "2 failed" in status and "training failed: the loss is" in status, status
     assert "train/tiny/none/pos/seed1.log" in status.replace(" ", "")
     mini.config["targets"]["pos"] = good
     mini.run()
-    assert "8/8 cells done" in mini.run("status")
+    assert "4/4 cells done" in mini.run("status")
     left = [p.name for p in mini.path("checkpoints").rglob("*") if p.name in ("failed.json", "training", "weights.tmp")]
     assert left == []
     assert set(read_json(mini.path("checkpoints/tiny/none/pos/seed1/manifest.json"))["collapsed"]) == {"value", "tasks"}

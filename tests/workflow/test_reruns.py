@@ -84,15 +84,17 @@ def test_a_learning_rate_of_one_intermediate_reruns_only_its_column(mini):
             **{"predict_xnli": 1, "predict_pos": 1, "score_xnli": 1, "score_pos": 1},
         }
     )
-    mini.run()
+    mini.run("results/mini/scores/tiny/mnli/xnli/seed1/de.json")
     new = read_json(mini.path("checkpoints/tiny/mnli/seed1/manifest.json"))
     assert new["recipe_hash"] != old["recipe_hash"] and new["digest"] != old["digest"]
     assert untouched.stat().st_mtime_ns == time_before
-    # the table reports the new chain, not the old one
+    # the score is of the new chain, not of the old one
     score = read_json(mini.path("scores/tiny/mnli/xnli/seed1/de.json"))
     child = read_json(mini.path("checkpoints/tiny/mnli/xnli/seed1/manifest.json"))
     assert score["model_digest"] == child["digest"]
-    assert mini.planned() == {}
+    planned = mini.planned()
+    assert planned.pop("bootstrap") in (1, 2)  # so small a model may get the same examples right
+    assert planned | {"bootstrap": 1} == mini.with_tables({"train_target": 1, "predict_pos": 1, "score_pos": 1})
 
 
 def test_a_titles_change_makes_tables_anew_and_nothing_else(mini):
@@ -110,6 +112,7 @@ def test_what_is_asked_of_the_scores_reruns_the_analysis_alone(mini):
     assert mini.planned() == {}
     mini.config["analysis"] |= {"alpha": 0.1, "replicates": 200}
     assert mini.planned() == {"bootstrap": 2, "contrasts": 1, **pages}
+    mini.goal = "tables"
     mini.run()
     assert "90 % interval" in mini.path("tables/answer_table.md").read_text(encoding="utf-8")
     assert mini.planned() == {}
@@ -127,10 +130,11 @@ def test_another_evaluation_split_is_predicted_and_scored_anew(mini):
     mini.goal = "tables"
     mini.config["targets"]["xnli"]["eval_split"] = "dev"
     assert mini.planned() == mini.with_tables({"data": 1, "predict_xnli": 2, "score_xnli": 2})
+    mini.config["intermediates"] = {"none": {}}
     mini.run()
     assert read_json(mini.path("scores/tiny/none/xnli/seed1/de.json"))["split"] == "dev"
     mini.config["targets"]["xnli"]["eval_split"] = "test"
-    assert mini.planned() == mini.with_tables({"predict_xnli": 2, "score_xnli": 2})
+    assert mini.planned() == mini.with_tables({"predict_xnli": 1, "score_xnli": 1})
     mini.run()
     assert "2 of 2 languages in the store; computing: none" in mini.log("predict/tiny/none/xnli/seed1")
     assert read_json(mini.path("scores/tiny/none/xnli/seed1/de.json"))["split"] == "test"
@@ -196,7 +200,7 @@ def test_changed_rows_of_one_task_retrain_what_rests_on_them(mini):
 def test_killed_training_resumes_and_ends_as_if_uninterrupted(mini):
     """SIGKILL in mid-training, then the same command again: same weights as a run that was never killed."""
     run = "checkpoints/tiny/none/xnli/seed1"
-    mini.config["training"].update(max_steps=200, evaluations=2)
+    mini.config["training"].update(max_steps=80, evaluations=2)
     mini.config["models"]["tiny"]["execution"] = {"checkpoint_minutes": 1e-4}
     whole = mini.copy(mini.folder.parent / "whole")
     target = f"results/mini/{run}/manifest.json"
