@@ -117,7 +117,7 @@ def finished(outside, hub) -> Outside:
     patch = pytest.MonkeyPatch()
     patch.setenv("PYTHONPATH", str(guard))
     patch.setenv("GUARD_LOG", str(outside.folder / "guard.log"))
-    outside.run()
+    outside.run("tables")
     code = "import socket; socket.create_connection(('127.0.0.1', 9))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, env=os.environ, check=False).returncode
     patch.undo()

@@ -117,9 +117,6 @@ def test_without_any_weights_the_parent_is_trained_again_first_and_its_other_chi
     assert kept(mini) == []
     assert "10/10 cells done" in mini.run("status")
     assert mini.planned() == {}
-    mini.run("tables", "--forcerun", "data")
-    assert kept(mini) == []
-    assert mini.planned() == {}
 
 
 def _hash(identity: dict) -> str:

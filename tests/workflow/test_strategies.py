@@ -14,7 +14,7 @@ def test_single_ddp_and_zero3_give_the_same_losses_and_scores(tmp_path):
     mini = Miniature.fresh(tmp_path / "grid")
     mini.config["training"]["dropout"] = 0.0  # each rank draws its own dropout
     mini.config["intermediates"] = {"none": {}}
-    mini.config["targets"] = {"xnli": mini.config["targets"]["xnli"]}
+    mini.config["targets"] = {"xnli": {"task": "xglue/xnli", "languages": ["de"]}}
     devices = {"single": 1, "ddp": 2, "zero3": 2}
     mini.config["models"] = {
         name: {"source": "./model", "execution": {"strategy": name, "devices": number}}
