@@ -1,10 +1,12 @@
 """Gain by language against its baseline: where is there room, and where does an intermediate task help?"""
 
+import itertools
 import math
+from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from stiltgrid.paper.figures.drawing import MARKERS, SERIES, LeftOutError, Material, new_figure, zero_line
+from stiltgrid.paper.figures.drawing import MARKERS, SERIES, WIDTH, LeftOutError, Material, new_figure, zero_line
 from stiltgrid.paper.notes import model_title, score_title, target_title
 
 if TYPE_CHECKING:
@@ -12,8 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ACROSS, FACET = 3, 1.5
-CLOSE = 0.09
-"""Share of a facet's width within which two labels would cover each other."""
+MARGINS = 0.12, 0.3
+"""Room around the dots of a facet, shares of what they span."""
+LABEL = 8.5, 6.0
+"""Width and height of a language's label, in points."""
 Dots = dict[tuple[str, str], list[tuple[str, float, float]]]
 
 
@@ -59,11 +63,13 @@ def languages_figure(material: Material) -> "Figure":
     for k, (axes, target) in enumerate(zip(facets, targets, strict=False)):
         zero_line(axes)
         own = [found.get((model, target), []) for model in d.models]
-        xs = [x for dots_of in own for _, x, _ in dots_of]
+        whole = [(x, y) for dots_of in own for _, x, y in dots_of]
+        scale = _points_a_unit(whole, 72 * WIDTH / across - 30, 72 * FACET - 40)
+        sides = (1, -1) if len(d.models) == 1 else None
         for m, dots_of in enumerate(own):
-            _facet(axes, dots_of, m, CLOSE * (max(xs) - min(xs)))
+            _facet(axes, dots_of, m, scale, sides or ((1,) if m == 0 else (-1,)))
         axes.set_title(f"{target_title(grid, target)} ({score_title(material.scores.metrics[target])})", fontsize=7)
-        axes.margins(0.12, 0.3)
+        axes.margins(*MARGINS)
         axes.locator_params(nbins=4)
         if k % across == 0:
             axes.set_ylabel("mean gain, points")
@@ -76,33 +82,68 @@ def languages_figure(material: Material) -> "Figure":
     return figure
 
 
-def _facet(axes: "Axes", own: list[tuple[str, float, float]], m: int, close: float) -> None:
+def _points_a_unit(dots_of: Sequence[tuple[float, float]], width: float, height: float) -> tuple[float, float]:
+    """Return how many points on paper a unit of score and one of gain are, roughly: the layout is not made yet."""
+    spans = [max(values) - min(values) for values in zip(*dots_of, strict=True)]
+    across, up = (span * (1 + 2 * margin) or 1.0 for span, margin in zip(spans, MARGINS, strict=True))
+    return width / across, height / up
+
+
+def label_offsets(
+    places: Sequence[tuple[float, float]], sides: Sequence[int], label: tuple[float, float] = LABEL
+) -> list[float]:
+    """Return how far above each dot (below: negative) its label begins, so that no two labels cover each other.
+
+    Args:
+        places: of the dots on paper, in points.
+        sides: 1 for above, -1 for below, in the order of preference.
+        label: width and height of a label, in points.
+    """
+    width, height = label
+
+    def lower(y: float, offset: float) -> float:
+        return y + offset - (height if offset < 0 else 0)
+
+    taken: list[tuple[float, float]] = []
+    found = []
+    for x, y in places:
+        for level in itertools.count():
+            offsets = [side * (4 + height * level) for side in sides]
+            free = [o for o in offsets if all(abs(x - u) >= width or abs(lower(y, o) - v) >= height for u, v in taken)]
+            if free:
+                break
+        found.append(free[0])
+        taken.append((x, lower(y, free[0])))
+    return found
+
+
+def _facet(
+    axes: "Axes", own: list[tuple[str, float, float]], m: int, scale: tuple[float, float], sides: Sequence[int]
+) -> None:
     """Draw one model's dots, each with its language; the first model's are filled, others open.
 
     Args:
         axes: the facet.
         own: language, score, gain.
         m: the model's number.
-        close: points of score within which labels are set on other levels.
+        scale: points on paper that a unit of score and one of gain are.
+        sides: where labels may stand, as `label_offsets` takes them.
     """
     colour, marker = SERIES[1 + m % (len(SERIES) - 1)], MARKERS[m % len(MARKERS)]
     face = colour if m == 0 else "white"
+    own = sorted(own, key=lambda dot: dot[1:])
     xs, ys = [x for _, x, _ in own], [y for _, _, y in own]
     axes.plot(xs, ys, marker, color=colour, markerfacecolor=face, markersize=3.5, label=str(m))
-    # the first model's labels above, others below; close neighbours on three levels in turn
-    side = 1 if m == 0 else -1
-    level, before = 0, -math.inf
-    for language, x, y in sorted(own, key=lambda dot: dot[1:]):
-        level = (level + 1) % 3 if x - before < close else 0
-        before = x
+    offsets = label_offsets([(x * scale[0], y * scale[1]) for x, y in zip(xs, ys, strict=True)], sides)
+    for (language, x, y), offset in zip(own, offsets, strict=True):
         axes.annotate(
             language,
             (x, y),
-            xytext=(0, side * (4 + 6 * level)),
+            xytext=(0, offset),
             textcoords="offset points",
             fontsize=5.5,
             color=colour,
             ha="center",
-            va="bottom" if m == 0 else "top",
+            va="bottom" if offset > 0 else "top",
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.3, "shrinkA": 0, "shrinkB": 2},
         )
