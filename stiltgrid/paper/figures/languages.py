@@ -18,6 +18,8 @@ MARGINS = 0.12, 0.3
 """Room around the dots of a facet, shares of what they span."""
 LABEL = 8.5, 6.0
 """Width and height of a language's label, in points."""
+DOT = 2.0
+"""Half of a dot's width, in points."""
 Dots = dict[tuple[str, str], list[tuple[str, float, float]]]
 
 
@@ -64,10 +66,15 @@ def languages_figure(material: Material) -> "Figure":
         zero_line(axes)
         own = [found.get((model, target), []) for model in d.models]
         whole = [(x, y) for dots_of in own for _, x, y in dots_of]
-        scale = _points_a_unit(whole, 72 * WIDTH / across - 30, 72 * FACET - 40)
+        low, high = (of(0.0, *(y for _, y in whole)) for of in (min, max))  # the line at 0 is in the facet, too
+        scale = _points_a_unit(
+            [*whole, (whole[0][0], low), (whole[0][0], high)], 72 * WIDTH / across - 30, 72 * FACET - 30
+        )
+        room = MARGINS[1] * (high - low)
+        bounds = (low - room) * scale[1], (high + room) * scale[1]
         sides = (1, -1) if len(d.models) == 1 else None
         for m, dots_of in enumerate(own):
-            _facet(axes, dots_of, m, scale, sides or ((1,) if m == 0 else (-1,)))
+            _facet(axes, dots_of, m, scale, bounds, sides or ((1,) if m == 0 else (-1,)))
         axes.set_title(f"{target_title(grid, target)} ({score_title(material.scores.metrics[target])})", fontsize=7)
         axes.margins(*MARGINS)
         axes.locator_params(nbins=4)
@@ -90,35 +97,46 @@ def _points_a_unit(dots_of: Sequence[tuple[float, float]], width: float, height:
 
 
 def label_offsets(
-    places: Sequence[tuple[float, float]], sides: Sequence[int], label: tuple[float, float] = LABEL
+    places: Sequence[tuple[float, float]],
+    sides: Sequence[int],
+    label: tuple[float, float] = LABEL,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> list[float]:
-    """Return how far above each dot (below: negative) its label begins, so that no two labels cover each other.
+    """Return how far above each dot (below: negative) its label begins, so that it covers no other label and no dot.
 
     Args:
         places: of the dots on paper, in points.
         sides: 1 for above, -1 for below, in the order of preference.
         label: width and height of a label, in points.
+        bounds: lowest and highest place of a label; where there is none left between them it stands beyond.
     """
     width, height = label
-
-    def lower(y: float, offset: float) -> float:
-        return y + offset - (height if offset < 0 else 0)
-
-    taken: list[tuple[float, float]] = []
+    # boxes: middle, lower edge, half of the width, height
+    taken = [(x, y - DOT, DOT, 2 * DOT) for x, y in places]
     found = []
     for x, y in places:
-        for level in itertools.count():
-            offsets = [side * (4 + height * level) for side in sides]
-            free = [o for o in offsets if all(abs(x - u) >= width or abs(lower(y, o) - v) >= height for u, v in taken)]
-            if free:
-                break
-        found.append(free[0])
-        taken.append((x, lower(y, free[0])))
+        free: list[tuple[bool, int, float, float]] = []
+        for level, side in itertools.product(range(len(taken) + 2), sides):
+            offset = side * (4 + height * level)
+            lower = y + offset - (height if side < 0 else 0)
+            if all(
+                abs(x - u) >= width / 2 + half or lower >= v + tall or v >= lower + height for u, v, half, tall in taken
+            ):
+                beyond = not bounds[0] <= lower <= bounds[1] - height
+                free.append((beyond, level, offset, lower))
+        _, _, offset, lower = min(free, key=lambda place: place[:2])
+        found.append(offset)
+        taken.append((x, lower, width / 2, height))
     return found
 
 
 def _facet(
-    axes: "Axes", own: list[tuple[str, float, float]], m: int, scale: tuple[float, float], sides: Sequence[int]
+    axes: "Axes",
+    own: list[tuple[str, float, float]],
+    m: int,
+    scale: tuple[float, float],
+    bounds: tuple[float, float],
+    sides: Sequence[int],
 ) -> None:
     """Draw one model's dots, each with its language; the first model's are filled, others open.
 
@@ -127,14 +145,16 @@ def _facet(
         own: language, score, gain.
         m: the model's number.
         scale: points on paper that a unit of score and one of gain are.
-        sides: where labels may stand, as `label_offsets` takes them.
+        bounds: of the facet, in points, as `label_offsets` takes them.
+        sides: where labels may stand, as it takes them.
     """
     colour, marker = SERIES[1 + m % (len(SERIES) - 1)], MARKERS[m % len(MARKERS)]
     face = colour if m == 0 else "white"
     own = sorted(own, key=lambda dot: dot[1:])
     xs, ys = [x for _, x, _ in own], [y for _, _, y in own]
     axes.plot(xs, ys, marker, color=colour, markerfacecolor=face, markersize=3.5, label=str(m))
-    offsets = label_offsets([(x * scale[0], y * scale[1]) for x, y in zip(xs, ys, strict=True)], sides)
+    places = [(x * scale[0], y * scale[1]) for x, y in zip(xs, ys, strict=True)]
+    offsets = label_offsets(places, sides, bounds=bounds)
     for (language, x, y), offset in zip(own, offsets, strict=True):
         axes.annotate(
             language,
