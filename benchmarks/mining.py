@@ -2,10 +2,14 @@
 
 Two sides of `--sentences` random unit vectors are mined in both directions with four neighbours. The products grow with
 the square of the sentences, the memory with the sentences: what a search of `--target` sentences a side takes is
-reckoned from the slice that is measured, and is no measurement.
+reckoned from the slice that is measured, and is no measurement. With `--seconds` a search of that size is begun as
+well and stopped after so long: its memory is measured then, for every block takes the same.
 """
 
 import resource
+import signal
+from pathlib import Path
+from types import FrameType
 
 import numpy as np
 from measure import machine, parser, table, timed
@@ -14,7 +18,12 @@ from stiltgrid.retrieve.mining import mine
 
 EXAMPLES = """  python benchmarks/mining.py
   python benchmarks/mining.py --sentences 40000 --size 384
+  python benchmarks/mining.py --target 500000 --seconds 120
 """
+
+
+class OverError(Exception):
+    """The time of a search is over."""
 
 
 def vectors(number: int, size: int, seed: int) -> np.ndarray:
@@ -32,12 +41,40 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def held_mb() -> float:
+    """Return the memory that this process has now, in MB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+def memory_of(number: int, size: int, seconds: int) -> list[str]:
+    """Begin a search of two sides, stop it, and return a row of the table: its memory so far."""
+
+    def over(_: int, __: FrameType | None) -> None:
+        raise OverError
+
+    base = held_mb()
+    x, y = (vectors(number, size, seed) for seed in (0, 1))
+    stored = (x.nbytes + y.nbytes) / 1e6
+    signal.signal(signal.SIGALRM, over)
+    signal.alarm(seconds)
+    try:
+        mine(x, y, 4)
+    except OverError:
+        basis = f"measured, stopped after {seconds} s"
+    else:
+        basis = "measured"
+    signal.alarm(0)
+    beside = max(peak_mb() - base, 0) - stored / 1.048576
+    return [f"{number:,}", f"{stored:.0f}", f"{beside:.0f}", "", "", basis]
+
+
 def main() -> None:
     """Measure and print."""
     options = parser(__doc__, EXAMPLES)
     options.add_argument("--sentences", type=int, default=20_000, help="of each side")
     options.add_argument("--size", type=int, default=1024, help="numbers of a vector; XLM-R Large has 1,024")
     options.add_argument("--target", type=int, default=500_000, help="sentences of each side to tell the costs of")
+    options.add_argument("--seconds", type=int, default=0, help="begin a search of --target sentences for so long")
     args = options.parse_args()
     base = peak_mb()
     x, y = (vectors(args.sentences, args.size, seed) for seed in (0, 1))
@@ -66,6 +103,7 @@ def main() -> None:
                     f"{spent.wall * times:.0f}",
                     "reckoned",
                 ],
+                *([memory_of(args.target, args.size, args.seconds)] if args.seconds else []),
             ],
         )
     )
