@@ -10,18 +10,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measure import environment, machine, parser, table, timed
+from measure import environment, held, machine, parser, table, timed
 from synthetic import describe, nli_lengths, nli_rows, save_tokenizer
 
 EXAMPLES = """  python benchmarks/encoding.py
   python benchmarks/encoding.py --rows 400000    # as many as MNLI has
 """
 TASK = "xglue/xnli"
-
-
-def held_mb() -> float:
-    """Return this process's resident memory, MB."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
 
 
 def encode(family: str, at_once: int, rows: int, folder: Path) -> None:
@@ -41,11 +36,11 @@ def encode(family: str, at_once: int, rows: int, folder: Path) -> None:
     setup = features.Setup(load_tokens(folder), {TASK: task(TASK)}, 128)
     examples, module = nli_rows(nli_lengths(rows)[0]), formulation(family)
     module.encode(setup, TASK, examples[:8], True)
-    before = held_mb()
+    before = held() / 1e6
     found, spent = timed(lambda: module.encode(setup, TASK, examples, True))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     tokens = sum(len(feature.input_ids) for feature in found)
-    print(tokens, f"{held_mb() - before:.0f}", f"{max(peak - before, 0):.0f}", f"{spent.cpu:.1f}")
+    print(tokens, f"{held() / 1e6 - before:.0f}", f"{max(peak - before, 0):.0f}", f"{spent.cpu:.1f}")
 
 
 def main() -> None:
@@ -66,9 +61,9 @@ def main() -> None:
             for name, size in ((f"{AT_ONCE:,} at a time", AT_ONCE), ("all at once", args.rows)):
                 command = [sys.executable, __file__, "--rows", str(args.rows), "--child", family, str(size), folder]
                 done = subprocess.run(command, env=environment(), text=True, capture_output=True, check=True)
-                tokens, held, peak, cpu = done.stdout.split()
-                each = f"{float(held) / int(tokens) * 1e6:.0f}"
-                lines.append([f"{family}, {name}", f"{int(tokens):,}", held, each, peak, cpu])
+                tokens, kept, peak, cpu = done.stdout.split()
+                each = f"{float(kept) / int(tokens) * 1e6:.0f}"
+                lines.append([f"{family}, {name}", f"{int(tokens):,}", kept, each, peak, cpu])
     print(machine("tokenizers"), end="\n\n")
     print(table(["path", "tokens", "held MB", "bytes a token", "peak MB", "CPU s"], lines))
     print(f"\n{args.rows:,} pairs: {describe(nli_lengths(args.rows)[0])}.")

@@ -19,13 +19,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from measure import held
+
 PATHS = ("ranges", "library")
 FILES = 250_000_000
-
-
-def held() -> int:
-    """Return this process's resident bytes."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def peak() -> int:

@@ -81,6 +81,11 @@ def cpu_of(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def held() -> int:
+    """Return this process's resident bytes (Linux)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def medians(runs: Iterable[Seconds]) -> Seconds:
     """Return the median CPU and the median wall seconds of several runs."""
     cpu, wall = zip(*runs, strict=True)

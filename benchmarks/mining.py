@@ -8,11 +8,10 @@ well and stopped after so long: its memory is measured then, for every block tak
 
 import resource
 import signal
-from pathlib import Path
 from types import FrameType
 
 import numpy as np
-from measure import machine, parser, table, timed
+from measure import held, machine, parser, table, timed
 
 from stiltgrid.retrieve.mining import mine
 
@@ -41,18 +40,13 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def held_mb() -> float:
-    """Return the memory that this process has now, in MB."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
-
-
 def memory_of(number: int, size: int, seconds: int) -> list[str]:
     """Begin a search of two sides, stop it, and return a row of the table: its memory so far."""
 
     def over(_: int, __: FrameType | None) -> None:
         raise OverError
 
-    base = held_mb()
+    base = held() / 2**20
     x, y = (vectors(number, size, seed) for seed in (0, 1))
     stored = (x.nbytes + y.nbytes) / 1e6
     signal.signal(signal.SIGALRM, over)

@@ -177,7 +177,7 @@ def _trained_again(grid: Grid, arms: Mapping[Arm, Any], runs: Mapping[Run, Any])
     return [key for table in (arms, runs) for key, m in table.items() if m is not None and storage.again(key)]
 
 
-def _again_warnings(again: Iterable[Arm | Run], costs: "Costs") -> list[str]:
+def _again_warnings(again: Iterable[Arm | Run], costs: Costs) -> list[str]:
     """Return a line for each model of which something is trained again, with what that costs."""
     by_model: dict[str, list[Arm | Run]] = defaultdict(list)
     for run in again:

@@ -31,3 +31,9 @@ def finished(tmp_path_factory, worker_id) -> Miniature:
 def mini(finished, tmp_path) -> Miniature:
     """A copy of the finished grid."""
     return finished.copy(tmp_path / "grid")
+
+
+@pytest.fixture
+def to_tables(mini) -> None:
+    """End the grid's runs and plans that name no target with the tables: figures and pages are for other tests."""
+    mini.goal = "tables"

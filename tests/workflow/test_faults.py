@@ -4,14 +4,7 @@ import pytest
 
 from stiltgrid.artifacts import read_json
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def mini(mini):
-    """The finished grid, to its tables: figures and pages are for other tests."""
-    mini.goal = "tables"
-    return mini
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("to_tables")]
 
 
 def test_truncated_prediction_is_set_aside_and_predicted_again(mini):

@@ -4,14 +4,7 @@ import pytest
 
 from stiltgrid.artifacts import read_json, write_json
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def mini(mini):
-    """The finished grid, to its tables: figures and pages are for other tests."""
-    mini.goal = "tables"
-    return mini
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("to_tables")]
 
 
 def test_rescore_repairs_scores_and_only_tables_are_made_again(mini):

@@ -6,14 +6,7 @@ from stiltgrid.artifacts import read_json
 from stiltgrid.predictions import read_predictions
 from stiltgrid.retrieve.layers import read_rows
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def mini(mini):
-    """The finished grid, to its tables: figures and pages are for other tests."""
-    mini.goal = "tables"
-    return mini
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("to_tables")]
 
 
 SENTENCES = ["the cat runs", "the dog sees", "the big house", "a red tree", "the happy dog", "no park"]

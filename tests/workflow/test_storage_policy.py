@@ -11,14 +11,7 @@ from stiltgrid.predictions import read_metadata
 from stiltgrid.storage import NOTE
 from stiltgrid.store import Store
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def mini(mini):
-    """The finished grid, to its tables: figures and pages are for other tests."""
-    mini.goal = "tables"
-    return mini
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("to_tables")]
 
 
 RUNS = [f"checkpoints/tiny/{arm}/{target}/seed1" for arm in ("none", "mnli") for target in ("xnli", "pos")]
