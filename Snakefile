@@ -12,10 +12,14 @@
 #   snakemake provenance                           is every link from tables to weights and rows whole?
 #   snakemake --report report.zip                  tables, figures and the explorer for others, one file
 #   snakemake rescore                              scores again from saved predictions, without a model
+import gc
 import json
 import os
 import re
 import sys
+
+# Snakemake's graph is some million objects that all stay: looking through them for garbage is a tenth of planning
+gc.set_threshold(100_000, 20, 50)
 
 # this file and, by PYTHONPATH, its jobs use the package of this checkout, also where it is not installed
 sys.path.insert(0, str(workflow.basedir))

@@ -54,6 +54,7 @@ def fake(folder: Path, raw: dict[str, Any]) -> None:
     """Make every file of a grid, empty, in the order in which a run would."""
     from stiltgrid.config import validate
     from stiltgrid.grid import Grid
+    from stiltgrid.score_languages import statistics_file
     from stiltgrid.wiring.jobs import sidecars
     from stiltgrid.wiring.results import Results
 
@@ -67,7 +68,8 @@ def fake(folder: Path, raw: dict[str, Any]) -> None:
         [paths.arm(arm) for arm in grid.arms],
         [paths.checkpoint(run) for run in grid.runs],
         [paths.prediction(cell) for cell in grid.cells()],
-        [name for score in results.all_scores() for name in (score, score.replace(".json", ".stats.parquet"))],
+        [paths.score(cell) for cell in grid.cells()],
+        [str(statistics_file(paths.score(cell))) for cell in grid.cells()],
         [paths.scores, paths.runs, paths.training, *results.bootstraps()],
         [paths.contrasts, paths.headline],
         [*results.table_files(), *results.figure_files(), *results.report_files()],

@@ -4,7 +4,7 @@ import time
 
 rule collect:
     input:
-        lambda w: RESULTS.all_scores(),
+        lambda w: RESULTS.standing_scores(),
     output:
         PATHS.scores,
     log:
@@ -52,7 +52,7 @@ rule runs:
 
 rule bootstrap:
     input:
-        RESULTS.statistics,
+        RESULTS.standing_statistics,
     output:
         PATHS.bootstrap("{target}"),
     log:

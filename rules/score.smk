@@ -8,7 +8,7 @@ for _target in GRID.config.targets:
         input:
             # by its rule, which spares Snakemake the search for one that makes them
             getattr(rules, rule_name("predict", _target)).output,
-            JOBS.gold(_target),
+            JOBS.gold_again(_target),
             JOBS.evaluated(_target),
         output:
             JOBS.by_language(_target, PATHS.score),

@@ -122,9 +122,22 @@ def score_languages(
         record["code"] = made_by(folder_of[language], record)
         results[language] = (record, statistics)
     for language, (record, statistics) in results.items():
-        # killed between the two files, a job leaves no score rather than one beside statistics of another
-        folder_of[language].unlink(missing_ok=True)
-        with replacing(statistics_file(folder_of[language])) as temporary:
-            pq.write_table(pa.table(statistics), temporary, compression="zstd")
-        write_json(folder_of[language], record)
+        table = pa.BufferOutputStream()
+        pq.write_table(pa.table(statistics), table, compression="zstd")
+        _write(folder_of[language], record, table.getvalue().to_pybytes())
     return {language: record for language, (record, _) in results.items()}
+
+
+def _write(path: Path, record: dict[str, Any], statistics: bytes) -> None:
+    """Write a score and its statistics; what says the same already keeps its time, so that nothing follows from it."""
+    beside = statistics_file(path)
+    try:
+        if read_json(path) == record and beside.read_bytes() == statistics:
+            return
+    except (StiltgridError, OSError):
+        pass  # missing or damaged: written anew
+    # killed between the two files, a job leaves no score rather than one beside statistics of another
+    path.unlink(missing_ok=True)
+    with replacing(beside) as temporary:
+        temporary.write_bytes(statistics)
+    write_json(path, record)

@@ -1,4 +1,5 @@
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -180,8 +181,21 @@ def test_a_lost_checkpoint_manifest_or_data_file_is_named(grid):
     assert "checkpoints/tiny/none/pos/seed1/manifest.json: no such file" in lost.error
 
 
+def test_what_says_the_same_keeps_its_time(grid):
+    again(grid)
+    paths = [Path(grid.paths.score(cell)) for cell in grid.cells()]
+    files = [*paths, *map(statistics_file, paths)]
+    for file in files:
+        os.utime(file, (100, 100))
+    statistics_file(paths[1]).write_bytes(b"")
+    again(grid)
+    assert {file for file in files if file.stat().st_mtime != 100} == {paths[1], statistics_file(paths[1])}
+
+
 def test_a_full_disk_leaves_no_score_beside_statistics_of_another(grid, monkeypatch):
     again(grid)
+    for cell in grid.cells():
+        statistics_file(grid.paths.score(cell)).write_bytes(b"of another")
     monkeypatch.setattr(scoring, "write_json", lambda path, value: (_ for _ in ()).throw(OSError("no space left")))
     outcomes, _ = again(grid)
     assert {o.error for o in outcomes} == {"OSError: no space left"}

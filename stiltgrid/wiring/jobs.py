@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from stiltgrid.cluster import KEYS, REQUESTS, node_threads, profile_value
@@ -101,6 +102,21 @@ class Jobs:
     def gold(self, target: str) -> list[str]:
         """Sidecars of a target's evaluation data, one a language."""
         return sidecars(self.grid, [self.grid.evaluation(target, x) for x in self.grid.languages(target)])
+
+    def gold_again(self, target: str) -> Callable[[Wildcards], list[str]]:
+        """Evaluation data that went missing since a run was predicted; before that, its prediction asks for them."""
+        files = self.gold(target)
+        first = self.by_language(target, self.paths.prediction)[0]
+
+        @cache
+        def missing() -> list[str]:
+            return [file for file in files if not Path(file).exists()]
+
+        def asked(w: Wildcards) -> list[str]:
+            predicted = Path(first.format(model=w.model, intermediate=w.intermediate, seed=w.seed)).exists()
+            return missing() if predicted else []
+
+        return asked
 
     def checkpoint(self, target: str) -> str:
         """A target checkpoint's manifest, with wildcards left open."""

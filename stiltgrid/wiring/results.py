@@ -1,17 +1,27 @@
 """What the rules ask that look at the whole grid: all cells, and every file that is made of them."""
 
+import os
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from stiltgrid.artifacts import digest
-from stiltgrid.grid import Grid
+from stiltgrid.grid import Cell, Grid, Run
 from stiltgrid.paper import contents
 from stiltgrid.recipes import scoring_recipe
 from stiltgrid.score_languages import statistics_file
 from stiltgrid.tasks.added import code_of
 from stiltgrid.wiring.jobs import Jobs, sidecars
 from stiltgrid.wiring.wildcards import Wildcards
+
+
+def _changed_at(path: str) -> float | None:
+    """Return when a file was changed last; None: it is not there."""
+    try:
+        return os.stat(path).st_mtime  # noqa: PTH116 (thousands of them)
+    except OSError:
+        return None
 
 
 class Results:
@@ -52,9 +62,9 @@ class Results:
                 found.append(prediction)
         return found
 
-    def all_scores(self) -> list[str]:
-        """Every cell's score file."""
-        return [self.paths.score(cell) for cell in self.grid.cells()]
+    def standing_scores(self) -> list[str]:
+        """Score files that stand for every cell's."""
+        return self._standing(self.grid.cells(), self.paths.score, self.paths.scores)
 
     def all_manifests(self) -> list[str]:
         """Every checkpoint's manifest; retrieval targets have none of their own."""
@@ -100,22 +110,45 @@ class Results:
         asked = self.grid.config.analysis.model_dump(mode="json", exclude={"power", "replicates"})
         return digest([asked, {target: row.chance for target, row in self.grid.tasks.items()}])
 
+    @staticmethod
+    def _standing(cells: Iterable[Cell], path: Callable[[Cell], str], made: str) -> list[str]:
+        """Name what the files of all cells would set off in `made`, which is made of them, with few names.
+
+        One job makes the files of all languages of a run, so the first language's stands for them. Where that is there,
+        the others are named that are missing, and those that are younger than `made`.
+        """
+        made_at, there = _changed_at(made), {}
+        named = []
+        for cell in cells:
+            run, file = Run(cell.model, cell.intermediate, cell.target, cell.seed), path(cell)
+            at = _changed_at(file)
+            if run not in there:
+                there[run] = at is not None
+                named.append(file)
+            elif there[run] and (at is None or (made_at is not None and at > made_at)):
+                named.append(file)
+        return named
+
     @cached_property
-    def _scores_of(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {target: [] for target in self.running}
+    def _cells_of(self) -> dict[str, list[Cell]]:
+        found: dict[str, list[Cell]] = {target: [] for target in self.running}
         for cell in self.grid.cells():
-            found[cell.target].append(self.paths.score(cell))
+            found[cell.target].append(cell)
         return found
 
-    def statistics(self, w: Wildcards) -> list[str]:
-        """Per-example statistics of every cell of a target."""
-        return [statistics_file(path) for path in self._scores_of[w.target]]
+    def standing_statistics(self, w: Wildcards) -> list[str]:
+        """Files that stand for the per-example statistics of every cell of a target."""
+        return self._standing(
+            self._cells_of[w.target],
+            lambda cell: str(statistics_file(self.paths.score(cell))),
+            self.paths.bootstrap(w.target),
+        )
 
     def resampling_params(self, w: Wildcards) -> dict[str, Any]:
         """What determines a target's resamples, beside the statistics."""
         row = self.grid.tasks[w.target]
         return {
-            "cells": digest(self._scores_of[w.target]),
+            "cells": digest([self.paths.score(cell) for cell in self._cells_of[w.target]]),
             "metrics": list(row.metrics),
             "parallel": row.parallel,
             "replicates": self.grid.config.analysis.replicates,
