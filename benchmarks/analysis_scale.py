@@ -6,7 +6,6 @@ counted. Then every target is resampled, one process a target, two at a time, an
 estimated.
 """
 
-import resource
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from measure import machine, parser, table, timed
+from measure import machine, most_held, parser, table, timed
 
 from stiltgrid.analysis.declaration import declared
 from stiltgrid.analysis.evidence import gather
@@ -89,7 +88,7 @@ def resample(job: tuple[Path, str, int]) -> tuple[str, float, float]:
     files = {cell: folder / statistics_file(grid.paths.score(cell)) for cell in cells(grid, target)}
     found = replicate(target, task.name, "test", task.metrics, files, parallel=task.parallel, replicates=number)
     write_replicates(folder / f"{target}.npz", found)
-    return target, time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return target, time.process_time() - started, most_held() / 1e6
 
 
 def paper() -> Grid:
@@ -147,7 +146,7 @@ def main() -> None:
 
             contrasts, seconds = timed(estimate)
             clock, total = clock + seconds.wall, total + seconds.cpu
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            peak = most_held() / 1e6
             lines.append([f"{len(contrasts)} contrasts", "", f"{seconds.cpu:.1f}", f"{peak:.0f}"])
     print("\n" + table(["step", "cells", "CPU s", "peak MB"], lines))
     print(f"\n{clock:.0f} s on the clock with {args.processes} processes, {total:.0f} CPU s. ", end="")

@@ -4,13 +4,12 @@ Sentence pairs of MNLI's lengths (synthetic.py) are encoded for both families, e
 are resident bytes beyond what the process held before, at the end and at the peak, by token of the inputs.
 """
 
-import resource
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from measure import environment, held, machine, parser, table, timed
+from measure import environment, held, machine, most_held, parser, table, timed
 from synthetic import describe, nli_lengths, nli_rows, save_tokenizer
 
 EXAMPLES = """  python benchmarks/encoding.py
@@ -38,7 +37,7 @@ def encode(family: str, at_once: int, rows: int, folder: Path) -> None:
     module.encode(setup, TASK, examples[:8], True)
     before = held() / 1e6
     found, spent = timed(lambda: module.encode(setup, TASK, examples, True))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    peak = most_held() / 1e6
     tokens = sum(len(feature.input_ids) for feature in found)
     print(tokens, f"{held() / 1e6 - before:.0f}", f"{max(peak - before, 0):.0f}", f"{spent.cpu:.1f}")
 

@@ -17,8 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from measure import CHECKOUT, Seconds, environment, machine, parser, table, timed_command
-from planning import config_of, fake
+from measure import CHECKOUT, Seconds, environment, machine, most_held, parser, table, timed_command
+from planning import config_of, fake, record
 
 EXAMPLES = """  python benchmarks/grid_scale.py
   python benchmarks/grid_scale.py --cells 2000 10000 50000 --jobs 1000
@@ -73,7 +73,7 @@ def measure(folder: Path, cells: int | None, jobs: int, plan_only: bool) -> list
     place, grid = Place(folder, raw), Grid(Config.model_validate(raw))
     plan, _ = place.snakemake("-n", "--quiet", "all")
     # the largest child so far: sizes are measured from small to large
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    memory = most_held(by=resource.RUSAGE_CHILDREN) / 1e6
     model = next(iter(grid.config.models))
     own, _ = place.snakemake("-n", "--quiet", "all", "--", grid.paths.pretrained(model))
     row = [f"{number:,}", f"{runs:,}", f"{plan.cpu:.1f}", f"{1000 * plan.cpu / number:.2f}", f"{memory:.0f}"]
@@ -82,7 +82,7 @@ def measure(folder: Path, cells: int | None, jobs: int, plan_only: bool) -> list
     if plan_only:
         return [*row, "", "", "", ""]
     fake(folder, raw)
-    place.snakemake("--touch", "--forceall", "--cores", "1", "--quiet", "all")
+    record(folder, folder / "checkout" / "Snakefile")
     nothing, said = place.snakemake("-n", "--quiet", "rules")
     if "Nothing to be done" not in said:
         raise SystemExit(f"the faked grid is not complete:\n{said[-2000:]}")

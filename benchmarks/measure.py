@@ -6,6 +6,7 @@ Figures are CPU seconds first: on a machine that other work shares, wall time sa
 import argparse
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import time
@@ -84,6 +85,11 @@ def cpu_of(process: int) -> float:
 def held() -> int:
     """Return this process's resident bytes (Linux)."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def most_held(*, by: int = resource.RUSAGE_SELF) -> int:
+    """Return the most bytes that were resident so far (Linux): of this process, or of its largest child that ended."""
+    return resource.getrusage(by).ru_maxrss * 1024
 
 
 def medians(runs: Iterable[Seconds]) -> Seconds:

@@ -6,12 +6,11 @@ reckoned from the slice that is measured, and is no measurement. With `--seconds
 well and stopped after so long: its memory is measured then, for every block takes the same.
 """
 
-import resource
 import signal
 from types import FrameType
 
 import numpy as np
-from measure import held, machine, parser, table, timed
+from measure import held, machine, most_held, parser, table, timed
 
 from stiltgrid.retrieve.mining import mine
 
@@ -35,18 +34,13 @@ def vectors(number: int, size: int, seed: int) -> np.ndarray:
     return found
 
 
-def peak_mb() -> float:
-    """Return the most memory that this process has had so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def memory_of(number: int, size: int, seconds: int) -> list[str]:
     """Begin a search of two sides, stop it, and return a row of the table: its memory so far."""
 
     def over(_: int, __: FrameType | None) -> None:
         raise OverError
 
-    base = held() / 2**20
+    base = held()
     x, y = (vectors(number, size, seed) for seed in (0, 1))
     stored = (x.nbytes + y.nbytes) / 1e6
     signal.signal(signal.SIGALRM, over)
@@ -58,7 +52,7 @@ def memory_of(number: int, size: int, seconds: int) -> list[str]:
     else:
         basis = "measured"
     signal.alarm(0)
-    beside = max(peak_mb() - base, 0) - stored / 1.048576
+    beside = max(most_held() - base, 0) / 1e6 - stored
     return [f"{number:,}", f"{stored:.0f}", f"{beside:.0f}", "", "", basis]
 
 
@@ -70,11 +64,11 @@ def main() -> None:
     options.add_argument("--target", type=int, default=500_000, help="sentences of each side to tell the costs of")
     options.add_argument("--seconds", type=int, default=0, help="begin a search of --target sentences for so long")
     args = options.parse_args()
-    base = peak_mb()
+    base = most_held()
     x, y = (vectors(args.sentences, args.size, seed) for seed in (0, 1))
     stored = (x.nbytes + y.nbytes) / 1e6
     pairs, spent = timed(lambda: mine(x, y, 4))
-    beside = peak_mb() - base - stored / 1.048576
+    beside = (most_held() - base) / 1e6 - stored
     times = (args.target / args.sentences) ** 2
     print(machine("numpy"), end="\n\n")
     print(

@@ -15,6 +15,7 @@ from stiltgrid.artifacts import read_json
 from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import Grid
 from stiltgrid.recipes import merged
+from stiltgrid.work import inputs_of_example
 
 RESERVE = 4e9
 """Bytes of a device for the CUDA context, NCCL's buffers and fragmentation: an assumption."""
@@ -254,7 +255,7 @@ class Line:
 
     Attributes:
         setup: the machines.
-        batch: inputs at once on a device.
+        batch: inputs at once on a device, in the largest run.
         memory: what it holds; None where the model's sizes are not known.
         tokens_a_second: over all devices; None without a `cost`.
     """
@@ -285,6 +286,24 @@ def own_setup(grid: Grid, model: str) -> Setup:
     return Setup(title, execution.strategy, execution.devices, None, tflops, nodes, execution.offload)
 
 
+def _largest(grid: Grid, model: str) -> tuple[int, int]:
+    """Return inputs of an example and their tokens, of the run of phase (ii) or (iii) that has most of both together.
+
+    An encoder with heads reads each choice of a multiple-choice example as an input of its own, all at once.
+    """
+    config, row = grid.config, grid.config.models[model]
+    targets = [name for name in config.targets if not grid.retrieves(name)]
+    trained = [(config.targets[name].training, [grid.tasks[name].name]) for name in targets]
+    trained += [(config.intermediates[name].training, grid.arm_tasks[name]) for name in config.intermediates]
+    sizes = [
+        (inputs_of_example(row.family, name), merged(config.training, row.training, last).max_input_length)
+        for last, names in trained
+        for name in names
+    ]
+    # attention's scores grow with the square of an input's length
+    return max(sizes, key=lambda size: (size[0] * size[1], size[1]), default=(1, 0))
+
+
 def lines(grid: Grid, model: str, setups: tuple[Setup, ...] = SETUPS, target_tokens: int = 16) -> list[Line]:
     """Return a model's row on its own machines and on others.
 
@@ -302,10 +321,7 @@ def lines(grid: Grid, model: str, setups: tuple[Setup, ...] = SETUPS, target_tok
         raise StiltgridError(f"models.{model}.cost: missing; memory is reckoned from its parameters (docs/config.md)")
     shape, execution = shape_of(grid, model), row.execution
     training = merged(grid.config.training, row.training)
-    longest = max(
-        merged(grid.config.training, row.training, target.training).max_input_length
-        for target in grid.config.targets.values()
-    )
+    inputs, longest = _largest(grid, model)
     found = []
     for setup in (own_setup(grid, model), *setups):
         batch = min(
@@ -314,7 +330,7 @@ def lines(grid: Grid, model: str, setups: tuple[Setup, ...] = SETUPS, target_tok
         memory = None
         if shape is not None:
             checkpointing = execution.gradient_checkpointing
-            memory = reckon(row.cost.parameters, shape, setup, batch, longest, target_tokens, checkpointing)
+            memory = reckon(row.cost.parameters, shape, setup, batch * inputs, longest, target_tokens, checkpointing)
         speed = tokens_a_second(row.cost.compute_parameters, row.cost.utilisation, setup)
-        found.append(Line(setup, batch, memory, speed))
+        found.append(Line(setup, batch * inputs, memory, speed))
     return found

@@ -111,6 +111,28 @@ def test_time_is_tokens_over_speed(tmp_path, monkeypatch):
     assert own[-2:] == (f"{speed:,.0f}", f"{3 * 392702 * 100 / speed / 3600:.1f} h")
 
 
+def test_an_encoder_reads_all_choices_of_an_example_at_once():
+    """HellaSwag's examples have four endings; text2text reads them as one input."""
+    [plain, *_] = lines(small_grid(intermediates={"none": {}}), "small")
+    arms = {"none": {}, "hellaswag": {"tasks": ["hellaswag"], "training": {"max_input_length": 128}}}
+    [chosen, *_] = lines(small_grid(intermediates=arms), "small")
+    assert chosen.batch == 4 * plain.batch
+    written = {"small": {**SMALL["models"]["small"], "family": "text2text"}}
+    assert lines(small_grid(intermediates=arms, models=written), "small")[0].batch == plain.batch
+
+
+def test_activations_are_those_of_the_longest_inputs_that_are_trained_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    published = {"source": "google/mt5-small", "revision": "0" * 40, "family": "text2text"}
+    models = {"small": {**SMALL["models"]["small"], **published}}
+    kept = {}
+    for length in (128, 512):
+        arms = {"none": {}, "mnli": {"tasks": ["mnli"], "training": {"max_input_length": length}}}
+        kept[length] = lines(small_grid(models=models, intermediates=arms), "small")[0].memory.activations
+    batch = lines(small_grid(models=models), "small")[0].batch
+    assert kept[512] == activations(SHAPES["google/mt5-small"], batch, 512, 16, False) > kept[128]
+
+
 def test_the_page_holds_the_tables_that_are_reckoned_now(paper):
     page = (ROOT / "docs" / "memory.md").read_text(encoding="utf-8")
     assert memory_markdown(paper, "mt5-xxl") in page
