@@ -26,5 +26,5 @@ for _target in GRID.config.targets:
         message:
             "predict: {wildcards.model} after {wildcards.intermediate} on {params.target}, seed {wildcards.seed}"
         shell:
-            'STILTGRID_LOG={log} python "$STILTGRID_SCRIPTS/predict.py" --config "$STILTGRID_CONFIG" --model {wildcards.model}'
+            'STILTGRID_LOG={log} exec python "$STILTGRID_SCRIPTS/predict.py" --config "$STILTGRID_CONFIG" --model {wildcards.model}'
             " --intermediate {wildcards.intermediate} --target {params.target} --seed {wildcards.seed} > {log} 2>&1"

@@ -6,8 +6,7 @@ for _target in GRID.config.targets:
         name:
             rule_name("score", _target)
         input:
-            # by its rule, which spares Snakemake the search for one that makes them
-            getattr(rules, rule_name("predict", _target)).output,
+            JOBS.by_language(_target, PATHS.prediction),
             JOBS.gold_again(_target),
             JOBS.evaluated(_target),
         output:
@@ -31,3 +30,9 @@ for _target in GRID.config.targets:
         shell:
             'STILTGRID_LOG={log} python "$STILTGRID_SCRIPTS/score.py" --config "$STILTGRID_CONFIG" --model {wildcards.model}'
             " --intermediate {wildcards.intermediate} --target {params.target} --seed {wildcards.seed} > {log} 2>&1"
+
+    # what Snakemake does for `rules.x.output`: it spares the search for who makes each prediction. It cannot do it here, for
+    # it does not know an output again whose wildcards are constrained
+    getattr(rules, rule_name("score", _target)).rule.dependencies.update(
+        dict.fromkeys(JOBS.by_language(_target, PATHS.prediction), rule_name("predict", _target))
+    )

@@ -53,11 +53,16 @@ def predict_gpus(row: Model) -> int:
     return min(row.resources.gpus, 1) if given is None else given
 
 
+def predict_mem_mb(row: Model) -> int:
+    """Return the host memory of a prediction job, in MB."""
+    return row.resources.predict_mem_mb or row.resources.mem_mb
+
+
 def predict_request(row: Model, attempt: int = 1) -> dict[str, int | str]:
     """Return what a prediction job asks for: one process on one node; arguments as `train_request`."""
     resources = row.resources
     asked = _request(row, predict_gpus(row), resources.predict_runtime, attempt, nodes=1)
-    return asked | {"cpus_per_task": row.execution.threads}
+    return asked | {"cpus_per_task": row.execution.threads, "mem_mb": predict_mem_mb(row)}
 
 
 REQUESTS: dict[str, Callable[[Model, int], dict[str, int | str]]] = {

@@ -84,7 +84,7 @@ def explain_prediction_memory(run: str, error: Exception, batch: int | None, gpu
     if where == "device":
         ways.append(f"raise resources.predict_gpus (now {gpus}; the layers are shared out over them)")
     else:
-        ways.append(f"raise resources.mem_mb (now {mem_mb})")
+        ways.append(f"raise resources.predict_mem_mb (now {mem_mb})")
     raise OutOfMemoryError(
         f"{run}: out of {where} memory ({words}); in the model's row, {', or '.join(ways)}; what is predicted "
         "already stays"

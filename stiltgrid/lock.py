@@ -1,4 +1,4 @@
-"""Who trains in a run's folder: one process holds its lock, and gives signs of life that other machines can see.
+"""Who trains or predicts in a run's folder: one process holds its lock, and gives signs of life for other machines.
 
 The system lets go of the lock when the process ends, however it ends. Over a shared file system that passes locks on, a
 held lock says "alive" on every node; one that is free says nothing, for many pass none on. So the holder also touches
@@ -7,11 +7,14 @@ the file twice a minute, and only a process that has done neither for three minu
 
 import errno
 import fcntl
+import logging
 import os
 import socket
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from stiltgrid.artifacts import canonical_json, read_json
 from stiltgrid.errors import StiltgridError
 
 LOCK = ".training.lock"
+PREDICTING = ".predicting.lock"
 LOG = "STILTGRID_LOG"
 TOUCHED_SECONDS = 30.0
 """Between two signs of life."""
@@ -26,6 +30,7 @@ SILENT_SECONDS = 180.0
 """A process that holds no lock and was silent for so long is dead; a node's view of a file may be a minute old."""
 PATIENCE_SECONDS = 2.0
 """How long a lock that `status` may be trying at this moment is waited for."""
+log = logging.getLogger(__name__)
 HELD = (errno.EWOULDBLOCK, errno.EACCES)
 
 
@@ -51,38 +56,92 @@ class Held:
         self._handle.close()
 
 
-def hold(out: Path) -> Held:
+def hold(out: Path, name: str = LOCK, doing: str = "training") -> Held:
     """Hold a run's folder.
 
-    A killed launcher can leave its ranks running: a second run beside them would write into the same files.
+    A killed launcher can leave its ranks running, and a node that its controller lost may be alive: a second run beside
+    them would write into the same files. Where the file system passes no locks on, the file names its holder's machine;
+    one on another machine is waited for until it has been silent for so long that it is dead.
+
+    Args:
+        out: the folder.
+        name: the lock's file name.
+        doing: what the holder does, for the message.
 
     Raises:
         StiltgridError: if another process holds it.
     """
     out.mkdir(parents=True, exist_ok=True)
-    handle = (out / LOCK).open("a+")
+    path = out / name
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
+        handle = path.open("a+")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in HELD:
+                handle.close()
                 if time.monotonic() < deadline:
                     time.sleep(0.05)
                     continue
-                handle.close()
-                raise StiltgridError(
-                    f"{out}: another process is training here (perhaps one that outlived its launcher); wait for it or "
-                    "end it, then run again"
-                ) from None
+                raise _taken(out, doing) from None
             # a file system without locks: go on without
-        break
+        if _is_still(handle, path):
+            break
+        handle.close()  # its last holder removed it meanwhile
+    try:
+        _await_silence(path, doing)
+    except BaseException:
+        handle.close()
+        raise
     # for `status`: whose run this is, should it end without a word
     about = {"host": socket.gethostname(), "pid": os.getpid(), "log": os.environ.get(LOG), "touched": TOUCHED_SECONDS}
     handle.truncate(0)
     handle.write(canonical_json(about))
     handle.flush()
     return Held(handle)
+
+
+@contextmanager
+def holding(out: Path, name: str, doing: str) -> Iterator[None]:
+    """Hold a folder while the block lasts; the file stays only if the process is killed. Arguments as `hold`."""
+    held = hold(out, name, doing)
+    try:
+        yield
+    finally:
+        (out / name).unlink(missing_ok=True)
+        held.close()
+
+
+def _taken(out: Path, doing: str, where: str = "") -> StiltgridError:
+    return StiltgridError(
+        f"{out}: another process is {doing} here{where} (perhaps one that outlived its launcher); wait for it or "
+        "end it, then run again"
+    )
+
+
+def _is_still(handle: Any, path: Path) -> bool:
+    try:
+        return os.fstat(handle.fileno()).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _await_silence(path: Path, doing: str) -> None:
+    """Wait until the holder that the file names, if it is another machine's, can be taken for dead."""
+    try:
+        about = read_json(path)
+        host, signs = about["host"], about.get("touched")
+    except (StiltgridError, OSError, KeyError, TypeError, AttributeError):
+        return  # new, or of an older version
+    if host == socket.gethostname() or not signs:
+        return  # here the lock itself tells
+    seen = path.stat().st_mtime
+    while (silent := _silent_for(path)) < SILENT_SECONDS:
+        log.info("%s: %s had it %.0f s ago; taken for dead after %.0f s", path, host, silent, SILENT_SECONDS)
+        time.sleep(min(TOUCHED_SECONDS, SILENT_SECONDS - silent))
+        if path.stat().st_mtime != seen:
+            raise _taken(path.parent, doing, f", on {host}")
 
 
 def died(lock: Path | str) -> dict[str, Any] | None:

@@ -286,8 +286,8 @@ def own_setup(grid: Grid, model: str) -> Setup:
     return Setup(title, execution.strategy, execution.devices, None, tflops, nodes, execution.offload)
 
 
-def _largest(grid: Grid, model: str) -> tuple[int, int]:
-    """Return inputs of an example and their tokens, of the run of phase (ii) or (iii) that has most of both together.
+def _trainings(grid: Grid, model: str) -> list[tuple[int, int, int]]:
+    """Return (inputs of an example, tokens of an input, batch size) of each task that a model is trained on.
 
     An encoder with heads reads each choice of a multiple-choice example as an input of its own, all at once.
     """
@@ -295,13 +295,20 @@ def _largest(grid: Grid, model: str) -> tuple[int, int]:
     targets = [name for name in config.targets if not grid.retrieves(name)]
     trained = [(config.targets[name].training, [grid.tasks[name].name]) for name in targets]
     trained += [(config.intermediates[name].training, grid.arm_tasks[name]) for name in config.intermediates]
-    sizes = [
-        (inputs_of_example(row.family, name), merged(config.training, row.training, last).max_input_length)
-        for last, names in trained
-        for name in names
-    ]
+    found = []
+    for last, names in trained:
+        training = merged(config.training, row.training, last)
+        sizes = (training.max_input_length, training.batch_size)
+        found += [(inputs_of_example(row.family, name), *sizes) for name in names]
+    return found
+
+
+def _at_once(trainings: list[tuple[int, int, int]], devices: int, micro: int | None) -> tuple[int, int]:
+    """Return (inputs, tokens of an input) that a device holds at once, in the training that holds most."""
+    shares = [(inputs, tokens, max(1, batch // devices)) for inputs, tokens, batch in trainings]
+    sizes = [(inputs * min(micro or share, share), tokens) for inputs, tokens, share in shares]
     # attention's scores grow with the square of an input's length
-    return max(sizes, key=lambda size: (size[0] * size[1], size[1]), default=(1, 0))
+    return max(sizes, key=lambda size: (size[0] * size[1], size[1]), default=(0, 0))
 
 
 def lines(grid: Grid, model: str, setups: tuple[Setup, ...] = SETUPS, target_tokens: int = 16) -> list[Line]:
@@ -320,17 +327,14 @@ def lines(grid: Grid, model: str, setups: tuple[Setup, ...] = SETUPS, target_tok
     if row.cost is None:
         raise StiltgridError(f"models.{model}.cost: missing; memory is reckoned from its parameters (docs/config.md)")
     shape, execution = shape_of(grid, model), row.execution
-    training = merged(grid.config.training, row.training)
-    inputs, longest = _largest(grid, model)
+    trainings = _trainings(grid, model)
     found = []
     for setup in (own_setup(grid, model), *setups):
-        batch = min(
-            execution.micro_batch_size or training.batch_size, max(1, training.batch_size // max(1, setup.devices))
-        )
+        batch, longest = _at_once(trainings, max(1, setup.devices), execution.micro_batch_size)
         memory = None
         if shape is not None:
             checkpointing = execution.gradient_checkpointing
-            memory = reckon(row.cost.parameters, shape, setup, batch * inputs, longest, target_tokens, checkpointing)
+            memory = reckon(row.cost.parameters, shape, setup, batch, longest, target_tokens, checkpointing)
         speed = tokens_a_second(row.cost.compute_parameters, row.cost.utilisation, setup)
-        found.append(Line(setup, batch * inputs, memory, speed))
+        found.append(Line(setup, batch, memory, speed))
     return found

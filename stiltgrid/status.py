@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from stiltgrid.artifacts import read_json
 from stiltgrid.errors import StiltgridError
 from stiltgrid.grid import Cell, Grid, Run, folder, parent_manifest
-from stiltgrid.lock import LOCK, died
+from stiltgrid.lock import LOCK, PREDICTING, died
 from stiltgrid.predictions import read_metadata
 from stiltgrid.recipes import training_recipe
 from stiltgrid.storage import digests, gone
@@ -102,6 +102,16 @@ def recipe_difference(manifest: Mapping[str, Any], recipe: Mapping[str, Any]) ->
     return ", ".join(f"{key} was {old.get(key, 'unset')}, the config says {new.get(key, 'unset')}" for key in keys[:3])
 
 
+def _died(lock: str, what: str, reached: str, before: State) -> State | None:
+    """Return the state of a job that was killed, by its lock; None if it lives or nobody can tell."""
+    dead = died(lock)
+    if dead is None:
+        return None
+    at = f"{reached}; on {dead['host']}"
+    why = f"{what}ended without a word{at}: killed, by the system perhaps for want of host memory; run again"
+    return State("failed", before.stage, why, dead.get("log") or "")
+
+
 class _Runs:
     """How far each model, arm and run got; each manifest is read once."""
 
@@ -169,10 +179,8 @@ class _Runs:
         names = _names(place)
         if "failed.json" in names:
             return replace(_failure(f"{place}/failed.json", what), stage=start.stage)
-        if LOCK in names and (dead := died(f"{place}/{LOCK}")):
-            at = f"{_reached(place)}; on {dead['host']}"
-            why = f"{what}ended without a word{at}: killed, by the system perhaps for want of host memory; run again"
-            return State("failed", start.stage, why, dead.get("log") or "")
+        if LOCK in names and (dead := _died(f"{place}/{LOCK}", what, _reached(place), start)):
+            return dead
         if start.status == "missing" and "training" in names:
             at = _reached(place)
             return State("missing", "training", f"{what}begun{at}")
@@ -254,6 +262,8 @@ def cell_states(grid: Grid) -> dict[Cell, State]:
             unpredicted, unscored = state, None
             if "failed.json" in predictions and state.status == "missing":
                 unpredicted = replace(_failure(f"{folder(prediction)}/failed.json", "prediction: "), stage=state.stage)
+            elif PREDICTING in predictions and state.status == "missing":
+                unpredicted = _died(f"{folder(prediction)}/{PREDICTING}", "prediction: ", "", state) or state
             if "failed.json" in scores:
                 unscored = replace(_failure(f"{folder(score)}/failed.json", "scoring: "), stage="predicted")
         scored = f"{cell.language}.json" in scores

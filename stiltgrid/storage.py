@@ -59,8 +59,10 @@ def check_there(folder: Path) -> None:
     """
     if gone(folder):
         raise StiltgridError(
-            f"{folder / 'weights'}: removed by the model's `storage` when nothing needed it any more; run the same "
-            "snakemake command again: it now sees that they are needed and trains them again (`snakemake -n` lists it)"
+            f"{folder / 'weights'}: removed by the model's `storage` when nothing needed it any more. Where "
+            "predictions are missing, run the same snakemake command again: it now sees that they are needed and "
+            "trains them again (`snakemake -n` lists it). For anything else (`layers`, `--recompute`) set `storage: "
+            f"all` for this model, remove complete.json and manifest.json in {folder}, and run it again"
         )
 
 

@@ -125,8 +125,6 @@ def run(
             manifest = _train(recipe, data, pretrained, parent, out, execution, about)
         else:
             manifest = _found(out, done) if rank == 0 else done
-        if rank == 0:
-            (out / LOCK).unlink(missing_ok=True)
     except Exception as error:
         if rank == 0 and lock is not None:
             checkpoints.drop_unfinished(out)
@@ -135,6 +133,8 @@ def run(
         raise
     finally:
         if lock is not None:
+            # only who is killed leaves it
+            (out / LOCK).unlink(missing_ok=True)
             lock.close()
     if ranks > 1:
         manifest = share_from_first(manifest)

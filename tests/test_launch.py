@@ -166,6 +166,8 @@ def test_prediction_is_one_node_and_is_not_told_to_stop():
     assert asked["gres"] == "gpu:h100:1" and asked["nodes"] == 1
     assert (asked["qos"], asked["slurm_partition"]) == ("long", "big")
     assert not {"mpi", "tasks", "slurm_extra"} & set(asked)
+    assert asked["mem_mb"] == model.resources.mem_mb
+    assert predict_request(row(mem_mb=400000, predict_mem_mb=64000))["mem_mb"] == 64000
 
 
 def test_time_doubles_on_each_retry_up_to_the_partitions_limit():
@@ -198,6 +200,9 @@ def test_the_profile_fills_in_what_a_row_leaves_open():
         ({"strategy": "ddp", "devices": 8}, {"gpus": 4}, "8 processes on resources.gpus: 4"),
         ({}, {"gres": "gpu:a100", "gpu_model": "a100"}, "drop gpu_model"),
         ({}, {"runtime": 2, "stop_seconds": 120}, "stop_seconds"),
+        ({}, {"gpu_model": "a100-sxm4-80gb"}, "letters, digits, `_` and `.` .*write `gres: gpu`"),
+        ({}, {"gres": "gpu:nvidia_a100-sxm4"}, "letters, digits, `_` and `.`"),
+        ({}, {"gres": "gpu:a100:4"}, "gpu:a100:4"),
     ],
 )
 def test_rows_that_no_cluster_could_run_are_refused(execution, resources, said):

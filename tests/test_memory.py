@@ -133,6 +133,12 @@ def test_activations_are_those_of_the_longest_inputs_that_are_trained_on(tmp_pat
     assert kept[512] == activations(SHAPES["google/mt5-small"], batch, 512, 16, False) > kept[128]
 
 
+def test_a_runs_own_batch_counts_by_the_devices_that_share_it():
+    targets = {"xnli": {**SMALL["targets"]["xnli"], "training": {"batch_size": 256}}}
+    found = {line.setup.devices: line.batch for line in lines(small_grid(targets=targets), "small")}
+    assert found == {1: 256, 8: 32, 4: 64}
+
+
 def test_the_page_holds_the_tables_that_are_reckoned_now(paper):
     page = (ROOT / "docs" / "memory.md").read_text(encoding="utf-8")
     assert memory_markdown(paper, "mt5-xxl") in page

@@ -183,7 +183,7 @@ def test_memory_that_ran_out_is_told_with_what_to_change(monkeypatch, loading):
     monkeypatch.setattr(predict.Predictor, "load", load)
     grid = small_grid()
     with pytest.raises(
-        OutOfMemoryError, match=r"small none xnli 1: out of host memory .*raise resources.mem_mb"
+        OutOfMemoryError, match=r"small none xnli 1: out of host memory .*raise resources.predict_mem_mb"
     ) as found:
         loader(grid, next(run for run in grid.runs if run.target == "xnli"))()([], "de")
     assert ("lower execution.predict_batch_size (now 64)" in str(found.value)) != loading

@@ -6,6 +6,7 @@ import io
 import os
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from test_collect import SMALL, Files, first_cell, small_grid
 from stiltgrid import lock, status
 from stiltgrid.artifacts import digest, write_json
 from stiltgrid.grid import Arm, Cell, folder
-from stiltgrid.lock import LOCK
+from stiltgrid.lock import LOCK, PREDICTING
 from stiltgrid.recipes import training_recipe
 from stiltgrid.status import cell_states
 from stiltgrid.status_view import collapsed, failures, matrix, render_status, totals, waiting, write_status
@@ -147,6 +148,21 @@ def test_a_damaged_manifest_is_failed_and_named(files):
     state = cell_states(files.grid)[cell]
     assert state.status == "failed"
     assert files.paths.checkpoint(cell.run) in state.reason
+
+
+def test_a_prediction_that_was_killed_is_failed_and_says_where(files):
+    cell = first_cell(files.grid)
+    files.checkpoint(cell.run)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    about = {"host": socket.gethostname(), "pid": ended.pid, "log": "logs/x.log", "touched": 30.0}
+    write_json(f"{folder(files.paths.prediction(cell))}/{PREDICTING}", about)
+    state = cell_states(files.grid)[cell]
+    assert (state.status, state.stage, state.log) == ("failed", "trained", "logs/x.log")
+    assert state.reason.startswith(f"prediction: ended without a word; on {socket.gethostname()}: killed")
+    # a job that lives is no failure
+    write_json(f"{folder(files.paths.prediction(cell))}/{PREDICTING}", about | {"pid": os.getpid()})
+    assert cell_states(files.grid)[cell].status == "missing"
 
 
 def test_failures_of_every_stage_carry_reason_and_log(files):

@@ -33,6 +33,20 @@ def write(path: str | Path, at: float) -> None:
     os.utime(path, (at, at))
 
 
+def test_what_all_models_ask_for_alike_is_a_value(grid):
+    predict = Jobs(grid).resources("predict", None)
+    assert predict["nodes"] == predict["gpu"] == 1
+    # it differs by model, it doubles on a retry
+    assert callable(predict["mem_mb"]) and callable(predict["runtime"])
+    xxl, base = Of(model="mt5-xxl"), Of(model="mt5-base")
+    assert [predict["mem_mb"](w, attempt=1) for w in (base, xxl)] == [
+        grid.config.models["mt5-base"].resources.mem_mb,
+        grid.config.models["mt5-xxl"].resources.predict_mem_mb,
+    ]
+    train = Jobs(grid).resources("train", None)
+    assert train["gpu"](xxl, attempt=1) == 8 and train["nodes"] == 1
+
+
 def test_of_a_grid_that_has_nothing_one_score_a_run_is_asked_for(grid):
     named = Results(grid).standing_scores()
     runs = {Run(cell.model, cell.intermediate, cell.target, cell.seed) for cell in grid.cells()}
@@ -60,6 +74,15 @@ def test_a_score_that_is_missing_or_younger_than_what_was_made_of_it_is_named(gr
     # without the first, the job that makes it makes the others too
     Path(grid.paths.score(cells[0])).unlink()
     assert set(Results(grid).standing_scores()) == few
+
+
+def test_what_is_missing_behind_finished_tables_is_asked_for(grid):
+    paths = grid.paths
+    assert Results(grid).holes() == []
+    write(Results(grid).table_files()[0], 300)
+    missing = Results(grid).holes()
+    assert {paths.scores, paths.runs, paths.contrasts, *Results(grid).bootstraps()} < set(missing)
+    assert set(map(paths.score, grid.cells())) < set(missing)
 
 
 def test_statistics_are_named_by_the_age_of_their_own_targets_resamples(grid):

@@ -1,8 +1,9 @@
 """The blocks of a config that describe a model: what it is, how its runs are carried out, what they ask for."""
 
+import re
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from stiltgrid.schema.block import Block
 from stiltgrid.schema.retrieval import RetrievalOverride
@@ -50,6 +51,7 @@ class Resources(Block):
         1, ge=1, description="nodes of a training job; they share its GPUs and `execution.devices` evenly"
     )
     mem_mb: int = Field(8000, ge=100, description="host memory a node")
+    predict_mem_mb: int | None = Field(None, ge=100, description="host memory of a prediction job; null: `mem_mb`")
     runtime: int = Field(240, ge=1, description="minutes a training job; doubled on each retry")
     predict_runtime: int = Field(60, ge=1, description="minutes a prediction job; doubled on each retry")
     max_runtime: int | None = Field(None, ge=1, description="minutes that the partition allows: no retry asks for more")
@@ -65,6 +67,17 @@ class Resources(Block):
         None, description="ask by `--gres=<this>:<GPUs a node>`, e.g. `gpu` or `gpu:a100`; null: by `--gpus`"
     )
     extra: str | None = Field(None, description="further options of `sbatch`, e.g. `--exclusive`")
+
+    @field_validator("gpu_model", "gres")
+    @classmethod
+    def _submitted(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(r"[A-Za-z0-9_]+(:[A-Za-z0-9_.]+)?|[A-Za-z0-9_.]+", name):
+            raise ValueError(
+                f"{name!r}: expected a name, or name:type, of letters, digits, `_` and `.` (Snakemake's SLURM executor "
+                "refuses others; the number is added); where the type has other characters, write `gres: gpu` and "
+                "choose it by `constraint` (`sinfo -o %f` lists the nodes' features)"
+            )
+        return name
 
 
 class Model(Block):

@@ -70,8 +70,8 @@ class Jobs:
         """CPU threads of a prediction job: one process."""
         return self.grid.config.models[w.model].execution.threads
 
-    def resources(self, stage: str, profile: Mapping[str, Any] | None) -> dict[str, Callable[..., Any]]:
-        """What a stage's jobs ask for, as functions of a job.
+    def resources(self, stage: str, profile: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What a stage's jobs ask for: a value where it is the same for all of them, else a function of a job.
 
         Args:
             stage: "train" or "predict".
@@ -83,13 +83,15 @@ class Jobs:
         def request(model: str, attempt: int) -> dict[str, int | str]:
             return REQUESTS[stage](models[model], attempt)
 
-        def asked(key: str) -> Callable[..., Any]:
+        def asked(key: str) -> Any:
             def value(w: Wildcards, attempt: int) -> Any:
                 return request(w.model, attempt).get(key, profile_value(profile, key))
 
-            return value
+            rows = [request(model, attempt) for model in models for attempt in (1, 2)]
+            same = all(key in row and row[key] == rows[0][key] for row in rows)
+            return rows[0][key] if same else value
 
-        # Snakemake looks at each function's signature once a job: only what some row asks for is a function
+        # Snakemake works out each function's signature three times a job: only what differs is a function
         return {key: asked(key) for key in KEYS if any(key in request(model, 1) for model in models)}
 
     def by_language(self, target: str, path: Callable[[Cell], str]) -> list[str]:

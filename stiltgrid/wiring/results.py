@@ -46,14 +46,16 @@ class Results:
         return tuple(target for target in self.running if self.grid.retrieves(target))
 
     def holes(self) -> list[str]:
-        """Predictions and scores that are missing although what is made of them is there.
+        """Predictions, scores and analyses that are missing although what is made of them is there.
 
         Snakemake makes what a job needs, and looks at nothing else: a file that was deleted behind a finished one is
         found here. What is missing because nothing was made of it yet is asked for by `collect`, and not here, for each
         file that a rule names costs planning time.
         """
-        collected = Path(self.paths.scores).exists()
-        found = []
+        collected = any(Path(path).exists() for path in (self.paths.scores, *self.table_files()))
+        paths = self.paths
+        analyses = (paths.scores, paths.runs, paths.training, *self.bootstraps(), paths.contrasts, paths.headline)
+        found = [path for path in analyses if collected and not Path(path).exists()]
         for cell in self.grid.cells():
             score, prediction = self.paths.score(cell), self.paths.prediction(cell)
             if not Path(score).exists():

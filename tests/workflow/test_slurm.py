@@ -23,6 +23,7 @@ import slurm_cluster
 from miniature import ROOT, Miniature
 
 from stiltgrid.artifacts import read_json
+from stiltgrid.granted import WITHOUT
 
 pytestmark = pytest.mark.slow
 
@@ -78,6 +79,7 @@ class Run:
         self.path = mini.folder / "run.log"
         mini.command()  # writes the config
         environment = mini.environment()
+        environment[WITHOUT] = "1"  # its GPUs are files
         environment["PATH"] = f"{cluster.folder / 'bin'}:{environment['PATH']}"
         with self.path.open("wb") as log:
             self.process = subprocess.Popen(

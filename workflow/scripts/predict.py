@@ -8,15 +8,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from stiltgrid.cluster import predict_gpus
+from stiltgrid.cluster import predict_gpus, predict_mem_mb
 from stiltgrid.config import load
 from stiltgrid.energy import Meter
 from stiltgrid.errors import StiltgridError, nearest
 from stiltgrid.evaluated import evaluated_manifest
 from stiltgrid.examples import Example
 from stiltgrid.exhaustion import explain_prediction_memory
-from stiltgrid.failures import noting_failure
+from stiltgrid.failures import end_by_signal, noting_failure
+from stiltgrid.granted import check_gpus
 from stiltgrid.grid import Cell, Grid, Run
+from stiltgrid.lock import PREDICTING, holding
 from stiltgrid.predict_languages import Predict, predict_languages
 from stiltgrid.predictions import Prediction
 from stiltgrid.progress import reporter
@@ -40,9 +42,10 @@ def loader(grid: Grid, run: Run) -> Callable[[], Predict]:
     load_model = retrieving if grid.retrieves(run.target) else predicting
 
     def explain(error: Exception, batch: int | None = None) -> None:
-        explain_prediction_memory(" ".join(map(str, run)), error, batch, predict_gpus(row), row.resources.mem_mb)
+        explain_prediction_memory(" ".join(map(str, run)), error, batch, predict_gpus(row), predict_mem_mb(row))
 
     def explained() -> Predict:
+        check_gpus(run.model, predict_gpus(row))
         try:
             predict = load_model(grid, run)
         except Exception as error:
@@ -116,7 +119,9 @@ def main(argv: Sequence[str] | None) -> None:
     data = {x: Path(grid.paths.data(grid.evaluation(run.target, x))) for x in languages}
     if args.recompute:
         check_there(Path(grid.evaluated(run)).parent)  # before any stored prediction is thrown away
-    with noting_failure(outputs[languages[0]].parent):
+    place = outputs[languages[0]].parent
+    end_by_signal("stopped by a signal: its time limit, or scancel; what is predicted stays, the next attempt goes on")
+    with noting_failure(place), holding(place, PREDICTING, "predicting"):
         report = predict_languages(
             evaluated_manifest(grid, run),
             grid.tasks[run.target],

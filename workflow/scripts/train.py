@@ -14,6 +14,7 @@ from pathlib import Path
 
 from stiltgrid.config import load
 from stiltgrid.failures import noting_failure
+from stiltgrid.granted import check_gpus
 from stiltgrid.grid import Arm, Grid, Run, parent_manifest
 from stiltgrid.launch import command, heed_signals, replace_process
 from stiltgrid.recipes import training_recipe
@@ -65,6 +66,7 @@ def main(argv: Sequence[str] | None) -> None:
     }
     out = Path(manifest).parent
     with noting_failure(out):
+        check_gpus(args.model, row.resources.gpus // row.resources.nodes)
         from stiltgrid import train
 
         record = train.run(
