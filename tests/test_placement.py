@@ -116,6 +116,7 @@ def test_numbers_are_counted_without_reading_them(mt5):
     assert numbers(mt5) == sum(parameter.numel() for parameter in whole.parameters())
 
 
+@pytest.mark.slow
 def test_layers_on_two_devices_compute_without_meeting_on_the_wrong_one(mt5, tmp_path):
     """Whole forward pass and label scoring; a product of tensors of two devices raises."""
     (tmp_path / "script.py").write_text(SPREAD)

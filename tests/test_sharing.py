@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parent
 MODULE = """
 import pytest
@@ -23,6 +25,7 @@ def test_it(made, i):
 """
 
 
+@pytest.mark.slow
 def test_a_file_is_one_workers_and_the_long_ones_come_first(tmp_path):
     shutil.copy(TESTS / "conftest.py", tmp_path)
     marks = {"a": "[]", "b": "[]", "y": "pytest.mark.slow", "transfer": "pytest.mark.slow"}
