@@ -1,12 +1,13 @@
 # Scores and per-example statistics, from saved predictions, without a model.
 
 for _target in GRID.config.targets:
+    _predictions = JOBS.by_language(_target, PATHS.prediction)
 
     rule:
         name:
             rule_name("score", _target)
         input:
-            JOBS.by_language(_target, PATHS.prediction),
+            _predictions,
             JOBS.gold_again(_target),
             JOBS.evaluated(_target),
         output:
@@ -34,5 +35,5 @@ for _target in GRID.config.targets:
     # what Snakemake does for `rules.x.output`: it spares the search for who makes each prediction. It cannot do it here, for
     # it does not know an output again whose wildcards are constrained
     getattr(rules, rule_name("score", _target)).rule.dependencies.update(
-        dict.fromkeys(JOBS.by_language(_target, PATHS.prediction), rule_name("predict", _target))
+        dict.fromkeys(_predictions, rule_name("predict", _target))
     )

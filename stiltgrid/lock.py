@@ -103,7 +103,7 @@ def hold(out: Path, name: str = LOCK, doing: str = "training") -> Held:
 
 
 @contextmanager
-def holding(out: Path, name: str, doing: str) -> Iterator[None]:
+def holding(out: Path, name: str = LOCK, doing: str = "training") -> Iterator[None]:
     """Hold a folder while the block lasts; the file stays only if the process is killed. Arguments as `hold`."""
     held = hold(out, name, doing)
     try:

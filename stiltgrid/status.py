@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from stiltgrid.artifacts import read_json
 from stiltgrid.errors import StiltgridError
@@ -19,9 +19,6 @@ from stiltgrid.lock import LOCK, PREDICTING, died
 from stiltgrid.predictions import read_metadata
 from stiltgrid.recipes import training_recipe
 from stiltgrid.storage import digests, gone
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)

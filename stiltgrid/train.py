@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from stiltgrid.errors import StiltgridError
 from stiltgrid.examples import sidecar
 from stiltgrid.exhaustion import FULL, explain_full_disk, explain_memory
 from stiltgrid.launch import check_place, place
-from stiltgrid.lock import LOCK, hold
+from stiltgrid.lock import holding
 from stiltgrid.training import checkpoints
 from stiltgrid.training.arguments import check_strategy
 
@@ -109,33 +110,28 @@ def run(
     check_place(execution)
     rank, ranks = place()
     about = identity(recipe, data, pretrained, parent)
-    lock = hold(out) if rank == 0 else None
-    try:
-        # looked at under the lock, whose last holder may have finished this very run; by one rank, for all of them
-        hashes = storage.expected(about, storage.digests(read_json(Path(parent) / "manifest.json")))
-        done = finished(out, hashes, needed) if rank == 0 else None
-        if ranks > 1:
-            from stiltgrid.training.fit import share_from_first, start_ranks, stop_ranks
-            from stiltgrid.training.watchdog import watch
+    with holding(out) if rank == 0 else nullcontext():
+        try:
+            # looked at under the lock, whose last holder may have finished this very run; by one rank, for all of them
+            hashes = storage.expected(about, storage.digests(read_json(Path(parent) / "manifest.json")))
+            done = finished(out, hashes, needed) if rank == 0 else None
+            if ranks > 1:
+                from stiltgrid.training.fit import share_from_first, start_ranks, stop_ranks
+                from stiltgrid.training.watchdog import watch
 
-            start_ranks(execution)
-            watchdog = watch(out, rank, ranks)
-            done = share_from_first(done)
-        if done is None:
-            manifest = _train(recipe, data, pretrained, parent, out, execution, about)
-        else:
-            manifest = _found(out, done) if rank == 0 else done
-    except Exception as error:
-        if rank == 0 and lock is not None:
-            checkpoints.drop_unfinished(out)
-        explain_full_disk(out, error)
-        explain_memory(out, error, execution)
-        raise
-    finally:
-        if lock is not None:
-            # only who is killed leaves it
-            (out / LOCK).unlink(missing_ok=True)
-            lock.close()
+                start_ranks(execution)
+                watchdog = watch(out, rank, ranks)
+                done = share_from_first(done)
+            if done is None:
+                manifest = _train(recipe, data, pretrained, parent, out, execution, about)
+            else:
+                manifest = _found(out, done) if rank == 0 else done
+        except Exception as error:
+            if rank == 0:
+                checkpoints.drop_unfinished(out)
+            explain_full_disk(out, error)
+            explain_memory(out, error, execution)
+            raise
     if ranks > 1:
         manifest = share_from_first(manifest)
         watchdog.stop()

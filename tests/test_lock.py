@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -10,6 +12,18 @@ import pytest
 from stiltgrid import lock
 from stiltgrid.artifacts import read_json, write_json
 from stiltgrid.errors import StiltgridError
+
+SIGNALLED = """
+import os, signal, sys
+from pathlib import Path
+from stiltgrid.failures import end_by_signal, noting_failure
+from stiltgrid.lock import PREDICTING, holding
+place = Path(sys.argv[1])
+end_by_signal("told to stop")
+with noting_failure(place), holding(place, PREDICTING, "predicting"):
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("went on")
+"""
 
 
 @pytest.fixture
@@ -74,6 +88,15 @@ def test_a_lock_that_its_holder_removed_meanwhile_is_made_anew(tmp_path):
     ending.join()
     assert read_json(tmp_path / lock.LOCK)["pid"] == os.getpid()
     second.close()
+
+
+def test_a_signal_ends_a_job_with_words_and_leaves_no_lock_behind(tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "-c", SIGNALLED, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1 and "told to stop" in ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["failed.json"]
+    assert read_json(tmp_path / "failed.json")["reason"] == "told to stop"
 
 
 def test_a_failure_leaves_no_lock_behind(tmp_path, monkeypatch):

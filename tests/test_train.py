@@ -420,8 +420,8 @@ def test_a_run_that_another_process_just_finished_is_not_trained_again(world, tm
 
     first = train(world, tmp_path / "run", max_steps=1)
     (tmp_path / "run").rename(tmp_path / "other")
-    hold = module.hold
-    monkeypatch.setattr(module, "hold", lambda out: (tmp_path / "other").rename(out) and hold(out))
+    holding = module.holding
+    monkeypatch.setattr(module, "holding", lambda out: (tmp_path / "other").rename(out) and holding(out))
     monkeypatch.setattr(fit, "fit", lambda *a: pytest.fail("trained again"))
     assert train(world, tmp_path / "run", max_steps=1) == first
     assert "nothing to train" in capfd.readouterr().err

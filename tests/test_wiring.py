@@ -2,21 +2,15 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace as Wildcards
 
 import pytest
 from made_up import paper_grid
 
-from stiltgrid.grid import Cell, Run
+from stiltgrid.grid import Cell
 from stiltgrid.score_languages import statistics_file
 from stiltgrid.wiring.jobs import Jobs
 from stiltgrid.wiring.results import Results
-
-
-class Of:
-    """Wildcards of a job."""
-
-    def __init__(self, **names: str) -> None:
-        self.__dict__.update(names)
 
 
 @pytest.fixture
@@ -38,7 +32,7 @@ def test_what_all_models_ask_for_alike_is_a_value(grid):
     assert predict["nodes"] == predict["gpu"] == 1
     # it differs by model, it doubles on a retry
     assert callable(predict["mem_mb"]) and callable(predict["runtime"])
-    xxl, base = Of(model="mt5-xxl"), Of(model="mt5-base")
+    xxl, base = Wildcards(model="mt5-xxl"), Wildcards(model="mt5-base")
     assert [predict["mem_mb"](w, attempt=1) for w in (base, xxl)] == [
         grid.config.models["mt5-base"].resources.mem_mb,
         grid.config.models["mt5-xxl"].resources.predict_mem_mb,
@@ -49,7 +43,7 @@ def test_what_all_models_ask_for_alike_is_a_value(grid):
 
 def test_of_a_grid_that_has_nothing_one_score_a_run_is_asked_for(grid):
     named = Results(grid).standing_scores()
-    runs = {Run(cell.model, cell.intermediate, cell.target, cell.seed) for cell in grid.cells()}
+    runs = {cell.run for cell in grid.cells()}
     assert len(named) == len(set(named)) == len(runs) < len(list(grid.cells())) / 5
     assert all(grid.paths.score(Cell(*run[:3], grid.languages(run.target)[0], run.seed)) in named for run in runs)
 
@@ -91,13 +85,13 @@ def test_statistics_are_named_by_the_age_of_their_own_targets_resamples(grid):
         write(statistics_file(grid.paths.score(cell)), 100)
     write(grid.paths.bootstrap("xnli"), 90)
     write(grid.paths.bootstrap("pawsx"), 110)
-    xnli, pawsx = (Results(grid).standing_statistics(Of(target=target)) for target in ("xnli", "pawsx"))
+    xnli, pawsx = (Results(grid).standing_statistics(Wildcards(target=target)) for target in ("xnli", "pawsx"))
     assert {str(statistics_file(grid.paths.score(c))) for c in cells if c.target == "xnli"} <= set(xnli)
     assert len(pawsx) == len({run for run in grid.runs if run.target == "pawsx"})
 
 
 def test_gold_that_went_missing_is_asked_for_by_the_scoring_of_what_was_predicted(grid):
-    run = Of(model="mt5-base", intermediate="none", seed="1")
+    run = Wildcards(model="mt5-base", intermediate="none", seed="1")
     # a grid that has nothing: predictions ask for gold first
     assert Jobs(grid).gold_again("xnli")(run) == []
     write(grid.paths.prediction(Cell("mt5-base", "none", "xnli", grid.languages("xnli")[0], 1)), 100)
@@ -106,4 +100,4 @@ def test_gold_that_went_missing_is_asked_for_by_the_scoring_of_what_was_predicte
     for path in gold[1:]:
         write(path, 50)
     assert Jobs(grid).gold_again("xnli")(run) == gold[:1]
-    assert Jobs(grid).gold_again("xnli")(Of(model="mt5-base", intermediate="mnli", seed="1")) == []
+    assert Jobs(grid).gold_again("xnli")(Wildcards(model="mt5-base", intermediate="mnli", seed="1")) == []

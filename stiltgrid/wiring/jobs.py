@@ -83,16 +83,17 @@ class Jobs:
         def request(model: str, attempt: int) -> dict[str, int | str]:
             return REQUESTS[stage](models[model], attempt)
 
+        rows = [request(model, attempt) for model in models for attempt in (1, 2)]
+
         def asked(key: str) -> Any:
             def value(w: Wildcards, attempt: int) -> Any:
                 return request(w.model, attempt).get(key, profile_value(profile, key))
 
-            rows = [request(model, attempt) for model in models for attempt in (1, 2)]
             same = all(key in row and row[key] == rows[0][key] for row in rows)
             return rows[0][key] if same else value
 
         # Snakemake works out each function's signature three times a job: only what differs is a function
-        return {key: asked(key) for key in KEYS if any(key in request(model, 1) for model in models)}
+        return {key: asked(key) for key in KEYS if any(key in row for row in rows)}
 
     def by_language(self, target: str, path: Callable[[Cell], str]) -> list[str]:
         """Name one file a language of a target, with {model}, {intermediate} and {seed} left open."""
@@ -107,16 +108,15 @@ class Jobs:
 
     def gold_again(self, target: str) -> Callable[[Wildcards], list[str]]:
         """Evaluation data that went missing since a run was predicted; before that, its prediction asks for them."""
-        files = self.gold(target)
-        first = self.by_language(target, self.paths.prediction)[0]
+        files, first = self.gold(target), self.grid.languages(target)[0]
 
         @cache
         def missing() -> list[str]:
             return [file for file in files if not Path(file).exists()]
 
         def asked(w: Wildcards) -> list[str]:
-            predicted = Path(first.format(model=w.model, intermediate=w.intermediate, seed=w.seed)).exists()
-            return missing() if predicted else []
+            cell = Cell(w.model, w.intermediate, target, first, int(w.seed))
+            return missing() if Path(self.paths.prediction(cell)).exists() else []
 
         return asked
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stiltgrid.artifacts import digest
-from stiltgrid.grid import Cell, Grid, Run
+from stiltgrid.grid import Cell, Grid
 from stiltgrid.paper import contents
 from stiltgrid.recipes import scoring_recipe
 from stiltgrid.score_languages import statistics_file
@@ -52,12 +52,12 @@ class Results:
         found here. What is missing because nothing was made of it yet is asked for by `collect`, and not here, for each
         file that a rule names costs planning time.
         """
-        collected = any(Path(path).exists() for path in (self.paths.scores, *self.table_files()))
         paths = self.paths
+        collected = any(Path(path).exists() for path in (paths.scores, *self.table_files()))
         analyses = (paths.scores, paths.runs, paths.training, *self.bootstraps(), paths.contrasts, paths.headline)
         found = [path for path in analyses if collected and not Path(path).exists()]
         for cell in self.grid.cells():
-            score, prediction = self.paths.score(cell), self.paths.prediction(cell)
+            score, prediction = paths.score(cell), paths.prediction(cell)
             if not Path(score).exists():
                 found += [score] if collected else []
             elif not Path(prediction).exists():
@@ -122,12 +122,12 @@ class Results:
         made_at, there = _changed_at(made), {}
         named = []
         for cell in cells:
-            run, file = Run(cell.model, cell.intermediate, cell.target, cell.seed), path(cell)
+            file = path(cell)
             at = _changed_at(file)
-            if run not in there:
-                there[run] = at is not None
+            if cell.run not in there:
+                there[cell.run] = at is not None
                 named.append(file)
-            elif there[run] and (at is None or (made_at is not None and at > made_at)):
+            elif there[cell.run] and (at is None or (made_at is not None and at > made_at)):
                 named.append(file)
         return named
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from stiltgrid.artifacts import digest, read_json
 from stiltgrid.config import parse
-from stiltgrid.grid import Paths
+from stiltgrid.paths import Paths
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 """No job asks the hub: what it needs is fetched before (`snakemake fetch`, the one exception)."""
